@@ -1,0 +1,116 @@
+"""Settings: what the environment and `$CG_HOME/.env` say, checked once, in one place. No work happens at import.
+
+The environment wins over the file. Names and defaults are in `DEFAULTS`; anything that needs a database does not
+belong here.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+
+from cg_pipeline.errors import ConfigError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+DEFAULTS = {
+    "CG_TIMEZONE": ("UTC", "reporting zone: a day is a calendar day here"),
+    "CG_HISTORY_START": ("2024-01-01", "first day of all partitions: a Monday on which a quarter begins"),
+    "CG_INBOX": ("", "folder or bucket (fsspec URL) for CSV exports; empty: the folder inbox beside this file"),
+    "CG_DATABASE_URL": ("", "PostgreSQL 15 or newer for the warehouse; empty: the embedded server"),
+    "CG_DAGSTER_URL": ("", "PostgreSQL database for Dagster's storage; empty: <warehouse>_dagster on the same server"),
+    "CG_SETTLE_SECONDS": ("30", "how long a stale window rests after its last change before it is recomputed"),
+    "CG_SETTLE_LIMIT_SECONDS": ("900", "the longest that a stale window waits while changes keep coming"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation: everything that it writes lives under `home`."""
+
+    home: Path
+    timezone: ZoneInfo
+    history_start: date
+    inbox: str
+    database_url: str | None
+    dagster_url: str | None
+    settle: timedelta
+    settle_limit: timedelta
+
+    @property
+    def env_file(self) -> Path:
+        """The file that `cg init` writes."""
+        return self.home / ".env"
+
+    @property
+    def dagster_home(self) -> Path:
+        """What Dagster calls DAGSTER_HOME."""
+        return self.home / "dagster"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings of the installation that `CG_HOME` names (default `.cg` in the project folder).
+
+    Raises ConfigError when a value is unusable, naming the variable and what it may be.
+    """
+    home = Path(environ.get("CG_HOME") or PROJECT / ".cg").expanduser().resolve()
+    given = {**dotenv_values(home / ".env"), **environ}
+    value = {name: given.get(name) or default for name, (default, _) in DEFAULTS.items()}
+    return Settings(
+        home=home,
+        timezone=_zone(value["CG_TIMEZONE"]),
+        history_start=_history_start(value["CG_HISTORY_START"]),
+        inbox=value["CG_INBOX"] or str(home / "inbox"),
+        database_url=value["CG_DATABASE_URL"] or None,
+        dagster_url=value["CG_DAGSTER_URL"] or None,
+        settle=_seconds("CG_SETTLE_SECONDS", value),
+        settle_limit=_seconds("CG_SETTLE_LIMIT_SECONDS", value),
+    )
+
+
+def write_env_file(settings: Settings) -> list[str]:
+    """Add to the installation's `.env` each setting that it lacks, and return their names. Never changes a line."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    present = dotenv_values(settings.env_file)
+    missing = {name: pair for name, pair in DEFAULTS.items() if name not in present}
+    if missing:
+        with settings.env_file.open("a", encoding="utf-8") as file:
+            file.writelines(f"# {meaning}\n{name}={default}\n" for name, (default, meaning) in missing.items())
+    return list(missing)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        message = f"CG_TIMEZONE={name} is no time zone; use a name such as UTC or America/Los_Angeles."
+        raise ConfigError(message) from error
+
+
+def _history_start(text: str) -> date:
+    """Days, weeks, months and quarters must begin together, or the first week would reach back before the first day."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        message = f"CG_HISTORY_START={text} is no date; write it like 2024-01-01."
+        raise ConfigError(message) from error
+    if not _starts_everything(day):
+        earlier = next(d for n in range(1, 12_000) if _starts_everything(d := day - timedelta(days=n)))
+        message = f"CG_HISTORY_START={text} must be a Monday on which a quarter begins; use {earlier}."
+        raise ConfigError(message)
+    return day
+
+
+def _starts_everything(day: date) -> bool:
+    return day.weekday() == 0 and day.day == 1 and day.month in {1, 4, 7, 10}
+
+
+def _seconds(name: str, value: Mapping[str, str]) -> timedelta:
+    if not value[name].isdigit():
+        message = f"{name}={value[name]} must be a whole number of seconds."
+        raise ConfigError(message)
+    return timedelta(seconds=int(value[name]))
