@@ -1,0 +1,114 @@
+"""What all tests share: a PostgreSQL server, a fresh migrated database for each test that asks, a fixed clock.
+
+The server is the one that CG_TEST_DATABASE_URL names (PostgreSQL 15 or newer, a role that may create databases),
+otherwise an embedded one. Several test processes may share it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from itertools import count
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from cg_pipeline.clock import FixedClock
+from cg_pipeline.warehouse import embedded
+from cg_pipeline.warehouse.database import Connection, Warehouse, libpq
+from cg_pipeline.warehouse.migrate import migrate
+
+SERVER = "CG_TEST_DATABASE_URL"
+
+_numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """A developer's own settings must not reach the tests."""
+    for name in list(os.environ):
+        if name.startswith(("CG_", "DAGSTER_")) and name != SERVER:
+            del os.environ[name]
+
+
+def pytest_report_header() -> str:
+    """Which PostgreSQL the tests use; never starts one."""
+    address = os.environ.get(SERVER)
+    if not address:
+        return "PostgreSQL: embedded"
+    url = make_url(address)
+    try:
+        with _administer(url, connect_timeout=3) as connection:
+            version = connection.info.parameter_status("server_version")
+    except psycopg.OperationalError:
+        version = "does not answer"
+    return f"PostgreSQL: {url.host or 'local'}:{url.port or 5432}, {version}"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> URL:
+    """The test server; the database in the address means nothing."""
+    if os.environ.get(SERVER):
+        return make_url(os.environ[SERVER])
+    url = embedded.start(tmp_path_factory.mktemp("server"))
+    with _administer(url) as connection:
+        connection.execute("alter system set fsync = off")
+        connection.execute("select pg_reload_conf()")
+    return url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: URL) -> Iterator[str]:
+    """Name of a migrated database, without rows and without connections, for the others to be copied from."""
+    with _unused(server_url) as url:
+        migrate(Warehouse(url), date(2026, 1, 1))
+        yield str(url.database)
+
+
+@pytest.fixture
+def new_url(server_url: URL) -> Iterator[URL]:
+    """Address of a database that does not exist yet; dropped afterwards if the test has made it."""
+    with _unused(server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def warehouse(server_url: URL, template: str) -> Iterator[Warehouse]:
+    """A fresh migrated warehouse with the partitions of January to April 2026."""
+    with _unused(server_url) as url:
+        names = map(sql.Identifier, (str(url.database), template))
+        with _administer(url) as connection:
+            connection.execute(sql.SQL("create database {} template {}").format(*names))
+        yield Warehouse(url)
+
+
+@pytest.fixture
+def connection(warehouse: Warehouse) -> Iterator[Connection]:
+    """An open connection to the fresh warehouse; commits at the end."""
+    with warehouse.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """Stands at noon on 15 January 2026."""
+    return FixedClock(datetime(2026, 1, 15, 12, tzinfo=UTC))
+
+
+@contextmanager
+def _unused(server: URL) -> Iterator[URL]:
+    url = server.set(database=f"cg_test_{os.getpid()}_{next(_numbers)}")
+    try:
+        yield url
+    finally:
+        name = sql.Identifier(str(url.database))
+        with _administer(server) as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(name))
+
+
+@contextmanager
+def _administer(server: URL, **options: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(libpq(server.set(database="postgres")), autocommit=True, **options) as connection:
+        yield connection
