@@ -1,0 +1,37 @@
+"""Invariants that must hold after every run, as questions to the database. `defs` makes asset checks of them."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from cg_pipeline.history.windows import Kind, end_of
+from cg_pipeline.warehouse.database import Connection
+from cg_pipeline.warehouse.sql import query
+
+_LENGTHS = {Kind.WEEKLY: "7 days", Kind.MONTHLY: "1 month", Kind.QUARTERLY: "3 months"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question: rows that break the invariant; none if it holds."""
+
+    rows: list[dict[str, Any]]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing breaks the invariant."""
+        return not self.rows
+
+
+def ask(connection: Connection, name: str, kind: Kind, first: date, last: date) -> Finding:
+    """Ask `sql/queries/checks.sql` about the windows from `first` to `last`."""
+    first_day = connection.execute(query("deltas.first_captured_day")).fetchone()
+    values = {
+        "first": first,
+        "last": last,
+        "end": end_of(kind, last),
+        "period": kind,
+        "length": _LENGTHS.get(kind),
+        "first_day": first_day["first_day"] if first_day else None,
+    }
+    return Finding(connection.execute(query(f"checks.{name}"), values).fetchall())

@@ -1,0 +1,160 @@
+-- Invariants over stored tables, each returning what breaks it. %(first)s and %(last)s are window starts, %(end)s the day after.
+
+-- name: repeated_keys
+-- Posts with more than one snapshot of a day: impossible while the primary key stands.
+select post_id, snapshot_date, count(*) as rows
+from snapshots
+where snapshot_date >= %(first)s and snapshot_date < %(end)s
+group by post_id, snapshot_date
+having count(*) > 1
+
+-- name: refused_files
+select as_of, name, message
+from csv_files
+where as_of >= %(first)s and as_of < %(end)s and status = 'refused'
+order by as_of, name
+
+-- name: quarantined_rows
+select q.snapshot_date as as_of, f.name, q.line_number as line, q.column_name as column, q.reason
+from quarantine q left join csv_files f on f.id = q.csv_file_id
+where q.snapshot_date >= %(first)s and q.snapshot_date < %(end)s
+order by q.snapshot_date, f.name, q.line_number
+limit 50
+
+-- name: thin_captures
+-- Sites with fewer posts than 80 % of their capture before: an export that was cut, or a page half read.
+with captures as (
+    select site_id, snapshot_date, count(*) as posts
+    from snapshots
+    where snapshot_date >= %(first)s and snapshot_date < %(end)s and site_id is not null
+    group by site_id, snapshot_date
+)
+select s.name as site, c.snapshot_date as day, c.posts, b.day as day_before, b.posts as posts_before
+from captures c
+join sites s on s.id = c.site_id
+cross join lateral (
+    select max(snapshot_date) as day from snapshots where site_id = c.site_id and snapshot_date < c.snapshot_date
+) as d
+cross join lateral (
+    select d.day, count(*) as posts from snapshots where site_id = c.site_id and snapshot_date = d.day
+) as b
+where c.posts < 0.8 * b.posts
+order by c.snapshot_date, s.name
+
+-- name: telescoping
+-- Posts whose daily deltas in the window, with the opening balances, are not the last known value in it minus the last known
+-- value before it. Computed from the snapshots alone, by another way than the deltas were.
+with known as (
+    select post_id, currency, lifetime_earnings, views, snapshot_date
+    from snapshots
+    where snapshot_date >= %(first)s and snapshot_date < %(end)s
+), money_in as (
+    select distinct on (post_id, currency) post_id, currency, lifetime_earnings as last
+    from known
+    where lifetime_earnings is not null
+    order by post_id, currency, snapshot_date desc
+), money_delta as (
+    select post_id, currency, coalesce(sum(earnings_delta), 0) + coalesce(sum(opening_earnings), 0) as booked
+    from deltas
+    where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and currency is not null
+    group by post_id, currency
+), money as (
+    select post_id, currency, m.last - coalesce(b.lifetime_earnings, 0) as expected, d.booked
+    from money_in m
+    full join money_delta d using (post_id, currency)
+    left join lateral (
+        select lifetime_earnings
+        from snapshots s
+        where s.post_id = m.post_id and s.currency = m.currency and s.lifetime_earnings is not null
+          and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s
+        order by s.snapshot_date desc
+        limit 1
+    ) as b on true
+), views_in as (
+    select distinct on (post_id) post_id, views as last, first_value(views) over earliest_first as opening
+    from known
+    where views is not null
+    window earliest_first as (partition by post_id order by snapshot_date)
+    order by post_id, snapshot_date desc
+), views_delta as (
+    select post_id, sum(views_delta) as booked
+    from deltas
+    where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and views_delta is not null
+    group by post_id
+), views as (
+    -- Without a value before, the base is 0 or, for an opening balance, the first value in the window.
+    select post_id, v.last - coalesce(b.views, 0) as expected, v.last - coalesce(b.views, v.opening) as or_expected,
+           coalesce(d.booked, 0) as booked
+    from views_in v
+    full join views_delta d using (post_id)
+    left join lateral (
+        select views
+        from snapshots s
+        where s.post_id = v.post_id and s.views is not null and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s
+        order by s.snapshot_date desc
+        limit 1
+    ) as b on true
+)
+select post_id, 'earnings in ' || currency as metric, expected::text, booked::text from money where expected is distinct from booked
+union all
+select post_id, 'views', expected::text, booked::text from views
+where booked is distinct from expected and booked is distinct from or_expected
+order by 1, 2
+
+-- name: sums
+-- Windows of a longer period that are not the sum of their days. A window is compared with the days from its start to its
+-- end, which date arithmetic gives by %(length)s.
+with longer as (
+    select *, (period_start + %(length)s::interval)::date as period_end
+    from deltas
+    where period = %(period)s and period_start between %(first)s and %(last)s
+), windows as (
+    select start::date, (start + %(length)s::interval)::date as period_end
+    from generate_series(%(first)s::date, %(last)s::date, %(length)s::interval) as start
+), days as (
+    select w.start, d.post_id, count(distinct d.currency) as currencies, sum(d.earnings_delta) as earnings,
+           sum(d.opening_earnings) as opening, sum(d.views_delta) as views, sum(d.reactions_delta) as reactions,
+           sum(d.comments_delta) as comments, sum(d.shares_delta) as shares, sum(d.impressions_delta) as impressions,
+           sum(d.reach_delta) as reach, sum(d.seconds_viewed_delta) as seconds, sum(d.qualified_views_delta) as qualified
+    from windows w join deltas d on d.period = 'daily' and d.period_start >= w.start and d.period_start < w.period_end
+    group by w.start, d.post_id
+)
+select coalesce(l.post_id, d.post_id) as post_id, coalesce(l.period_start, d.start) as period_start
+from longer l
+full join days d on d.post_id = l.post_id and d.start = l.period_start
+where (l.views_delta, l.reactions_delta, l.comments_delta, l.shares_delta, l.impressions_delta, l.reach_delta,
+       l.seconds_viewed_delta, l.qualified_views_delta)
+      is distinct from
+      (d.views::bigint, d.reactions::bigint, d.comments::bigint, d.shares::bigint, d.impressions::bigint, d.reach::bigint,
+       d.seconds::bigint, d.qualified::bigint)
+   or d.currencies < 2 and (l.earnings_delta, l.opening_earnings) is distinct from (d.earnings, d.opening)
+   or l.post_id is null or d.post_id is null
+order by 2, 1
+
+-- name: tie_out
+-- Months and currencies in which the royalty lines are not the money that the platforms added.
+with platform as (
+    select date_trunc('month', period_start)::date as month, currency, sum(earnings_delta) as platform
+    from deltas
+    where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and earnings_delta is not null
+    group by 1, 2
+), lines as (
+    select month, currency, sum(artist_share) as artists, sum(house_share) as house, sum(suspense) as suspense
+    from royalty_lines
+    where kind = 'accrual' and month between %(first)s and %(last)s
+    group by month, currency
+)
+select month, currency, platform, artists, house, suspense
+from platform full join lines using (month, currency)
+where coalesce(platform, 0) <> coalesce(artists + house + suspense, 0)
+order by month, currency
+
+-- name: unassigned
+-- Money that is not credited to anybody yet: no artist, or an artist without a rate on the day.
+select l.month, l.currency, p.page_name as page, l.post_id, a.name as artist, sum(l.suspense) as suspense
+from royalty_lines l
+join posts p using (post_id)
+left join artists a on a.id = l.artist_id
+where l.month between %(first)s and %(last)s and l.suspense <> 0
+group by l.month, l.currency, p.page_name, l.post_id, a.name
+order by abs(sum(l.suspense)) desc
