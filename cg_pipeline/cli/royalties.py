@@ -1,0 +1,33 @@
+"""`cg royalties`: what artists have earned."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from cg_pipeline.cli.context import ready
+from cg_pipeline.cli.output import AsJson, console, show
+from cg_pipeline.royalties.accruals import payee_totals
+
+app = typer.Typer(help="Royalties: what artists have earned, by month.", no_args_is_help=True)
+
+
+@app.command("show")
+def show_(
+    month: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m"], metavar="YYYY-MM", help="Only this month.")
+    ] = None,
+    artist: Annotated[str | None, typer.Option(help="Only this artist, by name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each payee has accrued, rounded to what can be paid.
+
+    The payees of a month and currency add up to the platforms' money. Suspense is what has no artist, or an artist
+    without a rate on the day.
+    """
+    with ready().warehouse.connect() as connection:
+        totals = payee_totals(connection, month.date() if month else None)
+    rows = [vars(total) for total in totals if artist is None or total.payee == artist]
+    show(rows, as_json, empty="No royalties yet: import files, and assign posts with `cg artist assign`.")
+    if rows and not as_json and artist is None:
+        console.print("Each month's payees add up to its platform money, per currency.")
