@@ -5,8 +5,8 @@ otherwise an embedded one. Several test processes may share it.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from itertools import count
 from typing import Any
@@ -75,13 +75,24 @@ def new_url(server_url: URL) -> Iterator[URL]:
 
 
 @pytest.fixture
-def warehouse(server_url: URL, template: str) -> Iterator[Warehouse]:
-    """A fresh migrated warehouse with the partitions of January to April 2026."""
-    with _unused(server_url) as url:
-        names = map(sql.Identifier, (str(url.database), template))
-        with _administer(url) as connection:
-            connection.execute(sql.SQL("create database {} template {}").format(*names))
-        yield Warehouse(url)
+def make_warehouse(server_url: URL, template: str) -> Iterator[Callable[[], Warehouse]]:
+    """Makes fresh migrated warehouses with the partitions of January to April 2026."""
+    with ExitStack() as stack:
+
+        def make() -> Warehouse:
+            url = stack.enter_context(_unused(server_url))
+            names = map(sql.Identifier, (str(url.database), template))
+            with _administer(url) as connection:
+                connection.execute(sql.SQL("create database {} template {}").format(*names))
+            return Warehouse(url)
+
+        yield make
+
+
+@pytest.fixture
+def warehouse(make_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """A fresh migrated warehouse."""
+    return make_warehouse()
 
 
 @pytest.fixture

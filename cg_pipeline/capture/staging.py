@@ -110,19 +110,20 @@ class _Merge:
             "capture.create_staged_pages", "capture.add_sites", "capture.lock_sites", "capture.create_staged_sites"
         )
         self._do("capture.create_staged_logs", "capture.create_touched")
-        found = self._rows("capture.count_matched")[0]
-        self.values["matched"] = found["matched"] > 0
+        self.values |= self._rows("capture.day_has_snapshots")[0]
+        counts = self._rows("capture.count_matched")[0]
+        self.values["matched"] = counts["matched"] > 0
         self._do("capture.create_version_changes")
         if self.capture.replace:
             self._do("capture.withdraw_snapshots")
         changed_posts = self._count("capture.count_version_changes")
         if changed_posts:
             self._merge_posts()
-        if found["matched"]:
+        if counts["matched"]:
             self._do("capture.overwrite_snapshots")
-        if found["outranked"]:
+        if counts["outranked"]:
             self._do("capture.fill_snapshots")
-        if found["matched"] < found["staged"]:
+        if counts["matched"] < counts["staged"]:
             self._do("capture.insert_snapshots")
         changed = self._count("capture.count_touched")
         if changed:

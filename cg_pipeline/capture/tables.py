@@ -30,11 +30,15 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Table:
-    """A heading and the rows below it. Each row comes with the number of its first line and is cut at `delimiter`."""
+    """A heading and the rows below it. Each row comes with the number of its first line and is cut at `delimiter`.
+
+    `text` is kept because it would close the stream, which is not its own, when it is forgotten.
+    """
 
     headings: list[str]
     delimiter: str
     rows: Iterator[tuple[int, list[str]]]
+    text: io.TextIOWrapper
 
 
 def fingerprint(stream: BinaryIO) -> Fingerprint:
@@ -95,7 +99,7 @@ def read(stream: BinaryIO, encoding: str) -> Table:
     if not any(heading.strip() for heading in headings):
         problem = "The file is empty."
         raise FileRefused(problem, "Export it again.")
-    return Table([heading.strip() for heading in headings], delimiter, records)
+    return Table([heading.strip() for heading in headings], delimiter, records, lines)
 
 
 def _delimiter(line: str) -> str:

@@ -191,10 +191,13 @@ create temporary table staged_logs on commit drop as
 select gen_random_uuid() as id, site_id, platform, page_id, file_number, rows, page_name, username, views, earnings, currency
 from staged_pages join staged_sites using (platform, page_id)
 
+-- name: day_has_snapshots
+select exists (select from snapshots where snapshot_date = %(day)s) as found
+
 -- name: count_matched
--- How many rows are staged, and for how many the day has a snapshot already.
-select count(*) as staged, count(t.post_id) as matched, bool_or(t.data_source > %(source)s::data_source) as outranked
-from staging s left join snapshots t on t.post_id = s.post_id and t.snapshot_date = %(day)s
+-- How many rows are staged, for how many the day has a snapshot already, and whether one is of a higher source.
+select count(*) as staged, count(t.post_id) as matched, coalesce(bool_or(t.data_source > %(source)s::data_source), false) as outranked
+from staging s left join snapshots t on %(found)s and t.post_id = s.post_id and t.snapshot_date = %(day)s
 
 -- name: create_touched
 -- The posts whose snapshot of the day is written or removed.
@@ -210,21 +213,25 @@ select count(*) as count from version_changes
 -- The posts whose attributes differ from what this source said last up to this day; former is what it said then.
 -- A second file of a day adds to what the first said, unless the day is rebuilt.
 create temporary table version_changes on commit drop as
-select s.post_id, n.attributes, v.attributes as former
-from staging s
-left join lateral (
-    select attributes, observed_from
-    from post_versions v
-    where v.post_id = s.post_id and v.data_source = %(source)s::data_source and v.observed_from <= %(day)s
-    order by v.observed_from desc
-    limit 1
-) as v on true
-left join snapshots t on %(matched)s and not %(replace)s
-    and t.post_id = s.post_id and t.snapshot_date = %(day)s and t.raw_data ? %(source)s::text
-cross join lateral (
-    select case when t.post_id is null then s.attributes else v.attributes || s.attributes end as attributes
-) as n
-where v.attributes is distinct from n.attributes
+with differing as (
+    select s.post_id, s.attributes, v.attributes as former
+    from staging s
+    left join lateral (
+        select attributes
+        from post_versions v
+        where v.post_id = s.post_id and v.data_source = %(source)s::data_source and v.observed_from <= %(day)s
+        order by v.observed_from desc
+        limit 1
+    ) as v on true
+    where v.attributes is distinct from s.attributes
+), combined as (
+    select d.post_id, d.former,
+           case when t.post_id is null then d.attributes else d.former || d.attributes end as attributes
+    from differing d
+    left join snapshots t on %(matched)s and not %(replace)s
+        and t.post_id = d.post_id and t.snapshot_date = %(day)s and t.raw_data ? %(source)s::text
+)
+select post_id, attributes, former from combined where attributes is distinct from former
 
 -- name: add_posts
 insert into posts (post_id, platform, data_source, site_id, created_at, updated_at,
@@ -427,13 +434,15 @@ from staged_logs l
 
 -- name: report_sites
 -- What the capture did, per site.
-select s.name as site, s.platform, coalesce(sum(l.rows), 0)::bigint as rows,
-       (select count(*) from touched t where t.site_id = s.id) as changed,
-       sum(l.views)::bigint as views, sum(l.earnings) as earnings, max(l.currency) as currency
+select s.name as site, s.platform, coalesce(l.rows, 0)::bigint as rows, coalesce(t.rows, 0) as changed,
+       l.views::bigint as views, l.earnings, l.currency
 from staged_sites d
 join sites s on s.id = d.site_id
-left join staged_logs l on l.site_id = d.site_id
-group by s.id
+left join (
+    select site_id, sum(rows) as rows, sum(views) as views, sum(earnings) as earnings, max(currency) as currency
+    from staged_logs group by site_id
+) as l on l.site_id = d.site_id
+left join (select site_id, count(*) as rows from touched group by site_id) as t on t.site_id = d.site_id
 order by s.platform, s.name
 
 -- name: preview

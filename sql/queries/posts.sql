@@ -28,11 +28,13 @@ on conflict do nothing
 
 -- name: fold_versions
 -- Of each attribute the last known value wins, and a source of higher rank over a lower one.
--- A parent that is not known yet is left out until it comes.
+-- A parent that is not known yet is left out until it comes. New posts have been written as their one version says, which
+-- is all but a parent.
 with folded as (
     select v.post_id, jsonb_merge(v.attributes order by v.data_source, v.observed_from) as attributes,
            max(v.data_source) as data_source
-    from post_versions v join changed_posts using (post_id)
+    from post_versions v join changed_posts c using (post_id)
+    where not c.is_new or v.attributes ? 'parent_post_id'
     group by v.post_id
 ), typed as (
     select f.post_id, f.data_source, a.asset_tag, a.title, a.description, a.post_type, a.publish_time, a.duration, a.permalink,
@@ -98,7 +100,10 @@ where p.post_id = m.post_id
 -- Looks at the changed posts, the members of touched chains, and all that inherit from them. Posts on a cycle of parents
 -- inherit nothing. Returns the posts whose artist changed.
 with recursive affected (post_id) as (
-    select post_id from changed_posts
+    select p.post_id
+    from changed_posts c join posts p using (post_id)
+    where not c.is_new or p.asset_tag is not null or p.parent_post_id is not null
+       or p.post_id in (select a.post_id from artist_assignments a where a.post_id is not null)
     union
     select post_id from posts join tag_groups using (site_id, asset_tag)
     union
