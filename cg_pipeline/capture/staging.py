@@ -20,6 +20,8 @@ from cg_pipeline.warehouse.sql import query
 COUNTS = METRICS[:-4]
 BREAKDOWNS = METRICS[-4:]  # the columns that hold an object
 
+MANY_ROWS = 5_000  # of a day: enough to mislead the planner if it is not told
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -126,6 +128,8 @@ class _Merge:
         if counts["matched"] < counts["staged"]:
             self._do("capture.insert_snapshots")
         changed = self._count("capture.count_touched")
+        if changed > MANY_ROWS:
+            self._do("partitions.analyze_snapshots")
         if changed:
             self._mark([self.capture.day])
             self._mark_later_days()

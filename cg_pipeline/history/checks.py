@@ -25,13 +25,13 @@ class Finding:
 
 def ask(connection: Connection, name: str, kind: Kind, first: date, last: date) -> Finding:
     """Ask `sql/queries/checks.sql` about the windows from `first` to `last`."""
-    first_day = connection.execute(query("deltas.first_captured_day")).fetchone()
+    days = connection.execute(query("deltas.captured_days"), {"day": first}).fetchone() or {}
     values = {
         "first": first,
         "last": last,
         "end": end_of(kind, last),
         "period": kind,
         "length": _LENGTHS.get(kind),
-        "first_day": first_day["first_day"] if first_day else None,
+        "first_day": days.get("first_day"),
     }
     return Finding(connection.execute(query(f"checks.{name}"), values).fetchall())

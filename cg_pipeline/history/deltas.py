@@ -12,6 +12,8 @@ from cg_pipeline.warehouse.database import Connection, Warehouse
 from cg_pipeline.warehouse.migrate import ensure_partitions
 from cg_pipeline.warehouse.sql import query
 
+MANY_ROWS = 5_000  # of a window: enough to mislead the planner if it is not told
+
 
 def recompute(
     warehouse: Warehouse, kind: Kind, starts: Sequence[date], timezone: ZoneInfo, clock: Clock
@@ -46,13 +48,14 @@ def _recompute(connection: Connection, kind: Kind, start: date, timezone: ZoneIn
     connection.execute(query("deltas.lock_window"), values)
     connection.execute(query("deltas.clear_stale"), values)
     if kind is Kind.DAILY:
-        first = connection.execute(query("deltas.first_captured_day")).fetchone()
-        values["first_day"] = first["first_day"] if first else None
+        values |= connection.execute(query("deltas.captured_days"), values).fetchone() or {}
         written = connection.execute(query("deltas.merge_daily"), values).rowcount
         removed = connection.execute(query("deltas.delete_vanished_daily"), values).rowcount
     else:
         written = connection.execute(query("deltas.merge_sums"), values).rowcount
         removed = connection.execute(query("deltas.delete_vanished_sums"), values).rowcount
+    if written > MANY_ROWS:
+        connection.execute(query("partitions.analyze_deltas"), values)
     if kind is Kind.DAILY and written + removed:
         for above in ABOVE_A_DAY:
             stale.mark(connection, above, [start_of(above, start)], now)

@@ -57,6 +57,18 @@ begin
     return made;
 end $$;
 
+-- Tells the planner of the many rows that a day has just got in its month's partition: until then it believes that there
+-- are none, and joins them row by row. Only the columns by which rows are found.
+create function analyze_partition(parent regclass, day date, columns text[]) returns void
+language plpgsql as $$
+declare
+    child text := format('%s_%s', parent, to_char(day, 'YYYY_MM'));
+begin
+    if to_regclass(child) is not null then
+        execute format('analyze %I (%s)', child, array_to_string(columns, ', '));
+    end if;
+end $$;
+
 create table artists (
     id uuid primary key default gen_random_uuid(),
     name text not null unique,

@@ -1,9 +1,12 @@
 -- Deltas: what changed between lifetime snapshots, per post and window. Only rows that differ are written.
 
--- name: first_captured_day
--- The first day of the warehouse: no base can lie before it. Without this bound PostgreSQL would look into every partition.
-select min(first_day) as first_day
-from sites s cross join lateral (select min(snapshot_date) as first_day from snapshots where site_id = s.id) as f
+-- name: captured_days
+-- The first day of the warehouse, before which no base can lie, and the last one before %(day)s, on which most are. Given as
+-- constants, they spare PostgreSQL a look into every partition.
+select (select min(f.first_day)
+        from sites s cross join lateral (select min(snapshot_date) as first_day from snapshots where site_id = s.id) as f
+       ) as first_day,
+       (select max(snapshot_date) from snapshots where snapshot_date < %(day)s) as day_before
 
 -- name: merge_daily
 -- Per post and metric: its value on %(day)s minus the last known value before. Where there is none, the base is 0 for a
@@ -26,8 +29,10 @@ using (
                case when prev.currency = c.currency and prev.lifetime_earnings is not null
                     then prev.snapshot_date else far.earnings_date end as earnings_from_date,
                prev.lifetime_earnings is not null or coalesce(far.had_earnings, false) as had_earnings,
-               c.lifetime_qualified_views, coalesce(prev.lifetime_qualified_views, far.lifetime_qualified_views) as base_qualified_views,
-               c.lifetime_seconds_viewed, coalesce(prev.lifetime_seconds_viewed, far.lifetime_seconds_viewed) as base_seconds_viewed,
+               c.lifetime_qualified_views,
+               coalesce(prev.lifetime_qualified_views, far.lifetime_qualified_views) as base_qualified_views,
+               c.lifetime_seconds_viewed,
+               coalesce(prev.lifetime_seconds_viewed, far.lifetime_seconds_viewed) as base_seconds_viewed,
                c.views, coalesce(prev.views, far.views) as base_views,
                c.reactions, coalesce(prev.reactions, far.reactions) as base_reactions,
                c.comments, coalesce(prev.comments, far.comments) as base_comments,
@@ -37,12 +42,22 @@ using (
         from snapshots c
         join posts p using (post_id)
         left join site_rules r on r.site_id = p.site_id
+        left join snapshots y on y.post_id = c.post_id and y.snapshot_date = %(day_before)s
         left join lateral (
-            select *
-            from snapshots b
-            where b.post_id = c.post_id and b.snapshot_date < %(day)s and b.snapshot_date >= %(first_day)s
-            order by b.snapshot_date desc
-            limit 1
+            -- The row of the day before, or where the post has none, the last one before that.
+            select y.post_id, y.snapshot_date, y.currency, y.lifetime_earnings, y.lifetime_qualified_views,
+                   y.lifetime_seconds_viewed, y.views, y.reactions, y.comments, y.shares, y.impressions, y.reach
+            where y.post_id is not null
+            union all
+            (
+                select b.post_id, b.snapshot_date, b.currency, b.lifetime_earnings, b.lifetime_qualified_views,
+                       b.lifetime_seconds_viewed, b.views, b.reactions, b.comments, b.shares, b.impressions, b.reach
+                from snapshots b
+                where y.post_id is null and b.post_id = c.post_id
+                  and b.snapshot_date < %(day_before)s and b.snapshot_date >= %(first_day)s
+                order by b.snapshot_date desc
+                limit 1
+            )
         ) as prev on true
         left join lateral (
             -- Only where a metric is known today and was not in the previous snapshot.
@@ -50,26 +65,35 @@ using (
                         filter (where h.lifetime_earnings is not null and h.currency = c.currency))[1] as lifetime_earnings,
                    max(h.snapshot_date) filter (where h.lifetime_earnings is not null and h.currency = c.currency) as earnings_date,
                    bool_or(h.lifetime_earnings is not null) as had_earnings,
-                   (array_agg(h.lifetime_qualified_views order by h.snapshot_date desc) filter (where h.lifetime_qualified_views is not null))[1] as lifetime_qualified_views,
-                   (array_agg(h.lifetime_seconds_viewed order by h.snapshot_date desc) filter (where h.lifetime_seconds_viewed is not null))[1] as lifetime_seconds_viewed,
-                   (array_agg(h.views order by h.snapshot_date desc) filter (where h.views is not null))[1] as views,
-                   (array_agg(h.reactions order by h.snapshot_date desc) filter (where h.reactions is not null))[1] as reactions,
-                   (array_agg(h.comments order by h.snapshot_date desc) filter (where h.comments is not null))[1] as comments,
-                   (array_agg(h.shares order by h.snapshot_date desc) filter (where h.shares is not null))[1] as shares,
-                   (array_agg(h.impressions order by h.snapshot_date desc) filter (where h.impressions is not null))[1] as impressions,
-                   (array_agg(h.reach order by h.snapshot_date desc) filter (where h.reach is not null))[1] as reach
+                   (array_agg(h.lifetime_qualified_views order by h.snapshot_date desc)
+                       filter (where h.lifetime_qualified_views is not null))[1] as lifetime_qualified_views,
+                   (array_agg(h.lifetime_seconds_viewed order by h.snapshot_date desc)
+                       filter (where h.lifetime_seconds_viewed is not null))[1] as lifetime_seconds_viewed,
+                   (array_agg(h.views order by h.snapshot_date desc)
+                       filter (where h.views is not null))[1] as views,
+                   (array_agg(h.reactions order by h.snapshot_date desc)
+                       filter (where h.reactions is not null))[1] as reactions,
+                   (array_agg(h.comments order by h.snapshot_date desc)
+                       filter (where h.comments is not null))[1] as comments,
+                   (array_agg(h.shares order by h.snapshot_date desc)
+                       filter (where h.shares is not null))[1] as shares,
+                   (array_agg(h.impressions order by h.snapshot_date desc)
+                       filter (where h.impressions is not null))[1] as impressions,
+                   (array_agg(h.reach order by h.snapshot_date desc)
+                       filter (where h.reach is not null))[1] as reach
             from snapshots h
             where h.post_id = c.post_id and h.snapshot_date < prev.snapshot_date and h.snapshot_date >= %(first_day)s
-        ) as far on prev.post_id is not null and (
-            c.lifetime_earnings is not null and (prev.lifetime_earnings is null or prev.currency <> c.currency)
-            or c.lifetime_qualified_views is not null and prev.lifetime_qualified_views is null
-            or c.lifetime_seconds_viewed is not null and prev.lifetime_seconds_viewed is null
-            or c.views is not null and prev.views is null
-            or c.reactions is not null and prev.reactions is null
-            or c.comments is not null and prev.comments is null
-            or c.shares is not null and prev.shares is null
-            or c.impressions is not null and prev.impressions is null
-            or c.reach is not null and prev.reach is null)
+              and prev.post_id is not null and (
+                  c.lifetime_earnings is not null and (prev.lifetime_earnings is null or prev.currency <> c.currency)
+                  or c.lifetime_qualified_views is not null and prev.lifetime_qualified_views is null
+                  or c.lifetime_seconds_viewed is not null and prev.lifetime_seconds_viewed is null
+                  or c.views is not null and prev.views is null
+                  or c.reactions is not null and prev.reactions is null
+                  or c.comments is not null and prev.comments is null
+                  or c.shares is not null and prev.shares is null
+                  or c.impressions is not null and prev.impressions is null
+                  or c.reach is not null and prev.reach is null)
+        ) as far on true
         where c.snapshot_date = %(day)s
     ), differences as (
         select *, case when base_earnings is not null then lifetime_earnings - base_earnings
@@ -80,14 +104,14 @@ using (
            case when lifetime_earnings is not null then earnings_from_date end as earnings_from_date, earnings_delta,
            case when earnings_delta is null then lifetime_earnings end as opening_earnings,
            case when lifetime_earnings is not null then currency end as currency,
-               lifetime_qualified_views - coalesce(base_qualified_views, case when from_start then 0 end) as qualified_views_delta,
-               lifetime_seconds_viewed - coalesce(base_seconds_viewed, case when from_start then 0 end) as seconds_viewed_delta,
-               views - coalesce(base_views, case when from_start then 0 end) as views_delta,
-               reactions - coalesce(base_reactions, case when from_start then 0 end) as reactions_delta,
-               comments - coalesce(base_comments, case when from_start then 0 end) as comments_delta,
-               shares - coalesce(base_shares, case when from_start then 0 end) as shares_delta,
-               impressions - coalesce(base_impressions, case when from_start then 0 end) as impressions_delta,
-               reach - coalesce(base_reach, case when from_start then 0 end) as reach_delta,
+           lifetime_qualified_views - coalesce(base_qualified_views, case when from_start then 0 end) as qualified_views_delta,
+           lifetime_seconds_viewed - coalesce(base_seconds_viewed, case when from_start then 0 end) as seconds_viewed_delta,
+           views - coalesce(base_views, case when from_start then 0 end) as views_delta,
+           reactions - coalesce(base_reactions, case when from_start then 0 end) as reactions_delta,
+           comments - coalesce(base_comments, case when from_start then 0 end) as comments_delta,
+           shares - coalesce(base_shares, case when from_start then 0 end) as shares_delta,
+           impressions - coalesce(base_impressions, case when from_start then 0 end) as impressions_delta,
+           reach - coalesce(base_reach, case when from_start then 0 end) as reach_delta,
            case when views is not null then coalesce(base_views, case when from_start then 0 end) end as base_views
     from differences
 ) as n

@@ -4,17 +4,11 @@
 -- Makes the missing partitions between two days; ensure_partitions is defined in migration 0001.
 select ensure_partitions(%(parent)s::regclass, %(first_day)s, %(last_day)s) as made
 
--- name: strays
--- The days of rows that fell into a default partition because their month had none.
-select least((select min(snapshot_date) from snapshots_default), (select min(period_start) from deltas_default)) as first_day,
-       greatest((select max(snapshot_date) from snapshots_default), (select max(period_start) from deltas_default)) as last_day
+-- name: analyze_snapshots
+select analyze_partition('snapshots', %(day)s, array['post_id', 'snapshot_date', 'site_id'])
 
--- name: list
--- Every partition with its size in bytes.
-select i.inhparent::regclass::text as parent, c.relname as partition, pg_total_relation_size(c.oid) as bytes
-from pg_inherits i join pg_class c on c.oid = i.inhrelid
-where c.relkind = 'r'
-order by 1, 2
+-- name: analyze_deltas
+select analyze_partition('deltas', %(start)s, array['post_id', 'period', 'period_start'])
 
 -- name: tables
 -- The tables with their rows, as PostgreSQL estimates them, and their size, partitions included.
