@@ -4,11 +4,15 @@ The server is the one that CG_TEST_DATABASE_URL names (PostgreSQL 15 or newer, a
 otherwise an embedded one. Several test processes may share it.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,15 +26,17 @@ from cg_pipeline.warehouse.database import Connection, Warehouse, libpq
 from cg_pipeline.warehouse.migrate import migrate
 
 SERVER = "CG_TEST_DATABASE_URL"
+SCREENSHOTS = "CG_SCREENSHOTS"
 
 _numbers = count(1)
 
 
 def pytest_configure() -> None:
-    """A developer's own settings must not reach the tests."""
+    """A developer's own settings must not reach the tests, nor tests a developer's own installation."""
     for name in list(os.environ):
-        if name.startswith(("CG_", "DAGSTER_")) and name != SERVER:
+        if name.startswith(("CG_", "DAGSTER_")) and name not in {SERVER, SCREENSHOTS}:
             del os.environ[name]
+    os.environ["CG_HOME"] = "/dev/null/no-installation"  # cannot be made: each test names its own
 
 
 def pytest_report_header() -> str:
@@ -48,11 +54,13 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> URL:
+def server_url() -> URL:
     """The test server; the database in the address means nothing."""
     if os.environ.get(SERVER):
         return make_url(os.environ[SERVER])
-    url = embedded.start(tmp_path_factory.mktemp("server"))
+    folder = new_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the server has stopped
+    url = embedded.start(folder)
     with _administer(url) as connection:
         connection.execute("alter system set fsync = off")
         connection.execute("select pg_reload_conf()")
@@ -106,6 +114,20 @@ def connection(warehouse: Warehouse) -> Iterator[Connection]:
 def clock() -> FixedClock:
     """Stands at noon on 15 January 2026."""
     return FixedClock(datetime(2026, 1, 15, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder in which a command may start a server of its own."""
+    folder = new_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_folder() -> Path:
+    """A folder outside of pytest's own: where tests run as root, a server runs as another user, and the next session of
+    pytest that starts would close its folder to it, which ends the server."""
+    return Path(tempfile.mkdtemp(prefix="cg_test_"))
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class _Merge:
         self._do("capture.create_staged_logs", "capture.create_touched")
         self.values |= self._rows("capture.day_has_snapshots")[0]
         counts = self._rows("capture.count_matched")[0]
-        self.values["matched"] = counts["matched"] > 0
+        self.values |= {"matched": counts["matched"] > 0, "currency_moved": counts["currency_moved"]}
         self._do("capture.create_version_changes")
         if self.capture.replace:
             self._do("capture.withdraw_snapshots")
@@ -123,14 +123,15 @@ class _Merge:
             self._merge_posts()
         if counts["matched"]:
             self._do("capture.overwrite_snapshots")
-        if counts["outranked"]:
-            self._do("capture.fill_snapshots")
+        if counts["layered"]:
+            self._do("capture.combine_snapshots")
         if counts["matched"] < counts["staged"]:
             self._do("capture.insert_snapshots")
         changed = self._count("capture.count_touched")
         if changed > MANY_ROWS:
             self._do("partitions.analyze_snapshots")
         if changed:
+            self._move_posts()
             self._mark([self.capture.day])
             self._mark_later_days()
         self._do("capture.name_sites", "capture.write_sync_logs")
@@ -156,13 +157,25 @@ class _Merge:
         self._do("posts.create_tag_groups", "posts.collect_tag_groups")
         self._do("capture.add_posts", "posts.add_children")
         self._do("capture.continue_former_versions", "capture.put_versions", "capture.remove_versions")
-        self._do(
-            "capture.join_equal_versions", "posts.fold_versions", "posts.collect_tag_groups", "posts.link_iterations"
-        )
-        reassigned = [row["post_id"] for row in self._rows("posts.resolve_artists")]
-        self._mark(self._days("stale.delta_days", posts=reassigned))
+        self._do("capture.join_equal_versions", "posts.fold_versions")
+        self._settle_chains()
         republished = [row["post_id"] for row in self._rows("posts.republished")]
         self._mark(self._days("stale.first_known_days", posts=republished))
+
+    def _move_posts(self) -> None:
+        """Posts that two pages report, or whose page got another id: the site of the first snapshot counts."""
+        if moved := [row["post_id"] for row in self._rows("posts.find_moved")]:
+            self.values["posts"] = moved
+            self._do("posts.create_changed_posts", "posts.create_tag_groups", "posts.forget_changed_posts")
+            self._do("posts.collect_moved", "posts.collect_tag_groups", "posts.move_to_first_site")
+            self._settle_chains()
+            self._mark(self._days("stale.first_known_days", posts=moved))
+
+    def _settle_chains(self) -> None:
+        """After posts have changed: the chains that they are part of now, and whose they are."""
+        self._do("posts.collect_tag_groups", "posts.link_iterations")
+        reassigned = [row["post_id"] for row in self._rows("posts.resolve_artists")]
+        self._mark(self._days("stale.delta_days", posts=reassigned))
 
     def _mark_later_days(self) -> None:
         """The later days whose deltas look back at what changed, or whose first sight is another one now."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cg_pipeline.history.windows import Kind, end_of
 from cg_pipeline.warehouse.database import Connection
@@ -23,15 +24,17 @@ class Finding:
         return not self.rows
 
 
-def ask(connection: Connection, name: str, kind: Kind, first: date, last: date) -> Finding:
-    """Ask `sql/queries/checks.sql` about the windows from `first` to `last`."""
+def ask(connection: Connection, name: str, kind: Kind, first: date, last: date, timezone: ZoneInfo) -> Finding:
+    """Ask `sql/queries/checks.sql` about the windows from `first` to `last`; `timezone` is the reporting zone."""
     days = connection.execute(query("deltas.captured_days"), {"day": first}).fetchone() or {}
     values = {
         "first": first,
         "last": last,
         "end": end_of(kind, last),
+        "kind": kind,
         "period": kind,
         "length": _LENGTHS.get(kind),
         "first_day": days.get("first_day"),
+        "timezone": timezone.key,
     }
     return Finding(connection.execute(query(f"checks.{name}"), values).fetchall())

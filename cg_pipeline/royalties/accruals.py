@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
-from cg_pipeline.clock import Clock
+from cg_pipeline.clock import Clock, today
 from cg_pipeline.errors import MoneyMismatch
 from cg_pipeline.history import checks
 from cg_pipeline.history.windows import Kind, RangeResult, WindowResult, each_window, end_of
@@ -48,17 +49,19 @@ class TieOut:
         return self.platform - self.artist_share - self.house_share - self.suspense
 
 
-def accrue(warehouse: Warehouse, months: Sequence[date], clock: Clock) -> RangeResult:
+def accrue(warehouse: Warehouse, months: Sequence[date], timezone: ZoneInfo, clock: Clock) -> RangeResult:
     """Bring the accrual lines of these months in line with the daily deltas, the artists and the rates.
 
     Each month commits by itself. Raises MoneyMismatch, and leaves the month as it was, when the lines would not add up
     to the money of the platforms, or the deltas of the month do not agree with its snapshots.
     """
     with warehouse.connect() as connection:
+        in_force = {"today": today(clock, timezone), "now": clock.now()}
+        connection.execute(query("royalties.refresh_current_rates"), in_force)
 
         def compute(month: date) -> WindowResult:
             with connection.transaction():
-                return _accrue(connection, month, clock)
+                return _accrue(connection, month, timezone, clock)
 
         return each_window(months, compute)
 
@@ -98,11 +101,11 @@ def _posts_per_payee(lines: list[dict[str, object]]) -> dict[str, int]:
     return posts
 
 
-def _accrue(connection: Connection, month: date, clock: Clock) -> WindowResult:
+def _accrue(connection: Connection, month: date, timezone: ZoneInfo, clock: Clock) -> WindowResult:
     window = {"kind": Kind.ROYALTY, "start": month, "month": month, "next_month": end_of(Kind.ROYALTY, month)}
     connection.execute(query("deltas.lock_window"), window)
     connection.execute(query("deltas.clear_stale"), window)
-    _require_sound_deltas(connection, month)
+    _require_sound_deltas(connection, month, timezone)
     values = window | {"now": clock.now()}
     removed = connection.execute(query("royalties.delete_vanished_accruals"), values).rowcount
     written = connection.execute(query("royalties.merge_accruals"), values).rowcount
@@ -116,12 +119,10 @@ def _accrue(connection: Connection, month: date, clock: Clock) -> WindowResult:
     return WindowResult(month, written, removed)
 
 
-def _require_sound_deltas(connection: Connection, month: date) -> None:
-    """A blocking check holds back only what runs with it: money asks again. Days that wait to be recomputed are no
-    fault, for their month will be marked again."""
-    broken = checks.ask(connection, "telescoping", Kind.ROYALTY, month, month).rows
-    waiting = connection.execute(query("stale.days_waiting"), {"first": month, "end": end_of(Kind.ROYALTY, month)})
-    if broken and not waiting.fetchall():
+def _require_sound_deltas(connection: Connection, month: date, timezone: ZoneInfo) -> None:
+    """A blocking check holds back only what runs with it: money asks again."""
+    broken = checks.ask(connection, "telescoping", Kind.ROYALTY, month, month, timezone).rows
+    if broken:
         first = broken[0]
         message = (
             f"The daily deltas of {month:%B %Y} do not agree with its snapshots for {len(broken)} posts, such as "

@@ -44,12 +44,12 @@ def set_rate(
 
     Marks the months that must be accrued again, and returns them. Raises ConfigError for a rate out of range.
     """
-    if not 0 <= rate_pct <= 100 or rate_pct != round(rate_pct, 4):
+    if not (rate_pct.is_finite() and 0 <= rate_pct <= 100 and rate_pct == round(rate_pct, 4)):
         message = f"{rate_pct} is no rate: give a percentage from 0 to 100 with at most 4 decimals."
         raise ConfigError(message)
     values = {"artist_id": artist.id, "rate": rate_pct, "from_day": from_day, "today": today, "now": clock.now()}
     connection.execute(query("royalties.put_rate"), values)
-    connection.execute(query("royalties.refresh_current_rate"), values)
+    connection.execute(query("royalties.refresh_current_rates"), values)
     months = [row["month"] for row in connection.execute(query("royalties.months_with_deltas"), values)]
     connection.execute(query("stale.mark"), values | {"kind": "royalty", "days": months})
     return months

@@ -61,7 +61,7 @@ def recompute_stale(warehouse: Warehouse, timezone: ZoneInfo, clock: Clock) -> i
             while starts[-1] < run.last:
                 starts.append(end_of(run.kind, starts[-1]))
             if run.kind is Kind.ROYALTY:
-                done: Any = accruals.accrue(warehouse, starts, clock)
+                done: Any = accruals.accrue(warehouse, starts, timezone, clock)
             else:
                 done = deltas.recompute(warehouse, run.kind, starts, timezone, clock)
             windows += len(done.windows)

@@ -15,6 +15,23 @@ create type setting_type as enum ('boolean', 'string', 'number', 'json');
 -- Folds objects in the given order: for each key the last known value wins.
 create aggregate jsonb_merge(jsonb) (sfunc = jsonb_concat, stype = jsonb, initcond = '{}');
 
+-- Of a row as an object, the counters and money that are known.
+create function known_metrics(record jsonb) returns jsonb language sql immutable as $$
+    select coalesce(jsonb_object_agg(key, value), '{}')
+    from jsonb_each(record)
+    where value <> 'null' and key in (
+        'lifetime_earnings', 'lifetime_qualified_views', 'lifetime_seconds_viewed', 'views', 'three_second_views',
+        'one_minute_views', 'reactions', 'comments', 'shares', 'impressions', 'reach', 'saves', 'profile_visits',
+        'avg_watch_percentage', 'subscribers_gained', 'estimated_cpm', 'views_by_country', 'demographic_data',
+        'traffic_source', 'device_type', 'currency')
+$$;
+
+-- What is told over what was known. The currency is that of the earnings: a price in another one never renames them.
+create function overlay_metrics(known jsonb, told jsonb) returns jsonb language sql immutable as $$
+    select known || case when known ? 'lifetime_earnings' and not told ? 'lifetime_earnings' then told - 'currency' else told end
+$$;
+create aggregate overlay_metrics(jsonb) (sfunc = overlay_metrics, stype = jsonb, initcond = '{}');
+
 -- Makes the monthly partitions of a table from the month of first_day to that of last_day, without a hole between
 -- them and the partitions that exist, and returns how many were made. Rows that had fallen into the default
 -- partition move to where they belong. Call it in a short transaction of its own: it locks the default partition.

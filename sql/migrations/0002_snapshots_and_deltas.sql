@@ -70,7 +70,8 @@ create index on sync_logs (snapshot_date);
 create index on sync_logs (csv_file_id);
 
 -- Lifetime counters as they stood on a day. NULL is unknown, never 0. sync_log_id has no foreign key because logs may be
--- pruned. The key contains the date because the table is partitioned by it.
+-- pruned. The key contains the date because the table is partitioned by it. layers: where several sources tell of the row,
+-- what each of them said, so that one may be corrected or taken back; the row is the higher source over the lower one.
 create table snapshots (
     id uuid not null default gen_random_uuid(),
     post_id text not null references posts,
@@ -99,6 +100,7 @@ create table snapshots (
     device_type jsonb,
     currency text constraint currency_is_iso_4217 check (currency ~ '^[A-Z]{3}$'),
     raw_data jsonb not null default '{}',
+    layers jsonb,
     observed_at timestamptz not null,
     sync_log_id uuid,
     primary key (post_id, snapshot_date),
@@ -110,6 +112,7 @@ create index on snapshots (snapshot_date, post_id);
 create index on snapshots (site_id, snapshot_date);
 create index on snapshots (impressions) where impressions is not null;
 create index on snapshots (reach) where reach is not null;
+create index on snapshots (snapshot_date) where layers is not null;
 
 -- What a closed day's snapshot said before it was corrected. Rows are only ever added.
 create table snapshot_restatements (
@@ -145,7 +148,7 @@ create table deltas (
     impressions_delta bigint,
     reach_delta bigint,
     base_views bigint,
-    growth_rate numeric(20, 4) generated always as (round(100.0 * views_delta / nullif(base_views, 0), 4)) stored,
+    growth_rate numeric(26, 4) generated always as (round(100.0 * views_delta / nullif(base_views, 0), 4)) stored,
     computed_at timestamptz not null default now(),
     primary key (post_id, period, period_start),
     constraint dates_are_in_order check (from_date < to_date and earnings_from_date < to_date and period_start <= to_date),

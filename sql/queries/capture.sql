@@ -102,7 +102,7 @@ with several as (
 )
 insert into staging
 select max(file_number), (array_agg(line order by file_number desc))[1], true, null, null,
-       min(platform), min(page_id), (array_agg(page_name order by file_number desc) filter (where page_name is not null))[1],
+       min(platform), (array_agg(page_id order by file_number))[1], (array_agg(page_name order by file_number desc) filter (where page_name is not null))[1],
        (array_agg(username order by file_number desc) filter (where username is not null))[1],
        post_id, jsonb_merge(attributes order by file_number),
        (array_agg(lifetime_earnings order by file_number desc) filter (where lifetime_earnings is not null))[1],
@@ -195,13 +195,18 @@ from staged_pages join staged_sites using (platform, page_id)
 select exists (select from snapshots where snapshot_date = %(day)s) as found
 
 -- name: count_matched
--- How many rows are staged, for how many the day has a snapshot already, and whether one is of a higher source.
-select count(*) as staged, count(t.post_id) as matched, coalesce(bool_or(t.data_source > %(source)s::data_source), false) as outranked
+-- How many rows are staged, for how many the day has a snapshot already, whether another source tells of one too, and whether
+-- one has earnings in another currency until now.
+select count(*) as staged, count(t.post_id) as matched,
+       coalesce(bool_or(t.data_source <> %(source)s::data_source or t.layers is not null), false)
+           or %(replace)s and exists (select from snapshots where snapshot_date = %(day)s and layers is not null) as layered,
+       coalesce(bool_or(t.lifetime_earnings is not null and s.lifetime_earnings is not null and t.currency <> s.currency), false)
+           as currency_moved
 from staging s left join snapshots t on %(found)s and t.post_id = s.post_id and t.snapshot_date = %(day)s
 
 -- name: create_touched
 -- The posts whose snapshot of the day is written or removed.
-create temporary table touched (post_id text not null, site_id uuid) on commit drop
+create temporary table touched (post_id text not null, site_id uuid, removed boolean not null default false) on commit drop
 
 -- name: count_touched
 select count(*) as count from touched
@@ -308,15 +313,14 @@ with merged as (
 insert into touched select post_id, site_id from merged
 
 -- name: overwrite_snapshots
--- What the source knows replaces what sources up to its own rank said. When a day is rebuilt, nothing remains of what the
--- same source said before.
+-- What the source knows replaces what it said before, where no other source tells of the row. When a day is rebuilt, nothing
+-- remains of what it said before, its page included.
 with changed as (
     update snapshots t
     set (lifetime_earnings, lifetime_qualified_views, lifetime_seconds_viewed, views, three_second_views,
          one_minute_views, reactions, comments, shares, impressions, reach, saves, profile_visits,
          avg_watch_percentage, subscribers_gained, estimated_cpm, views_by_country, demographic_data, traffic_source,
-         device_type, currency,
-         raw_data, data_source, sync_log_id, observed_at)
+         device_type, currency, raw_data, site_id, sync_log_id, observed_at)
       = (coalesce(s.lifetime_earnings, case when not %(replace)s then t.lifetime_earnings end),
           coalesce(s.lifetime_qualified_views, case when not %(replace)s then t.lifetime_qualified_views end),
           coalesce(s.lifetime_seconds_viewed, case when not %(replace)s then t.lifetime_seconds_viewed end),
@@ -337,14 +341,15 @@ with changed as (
           coalesce(s.demographic_data, case when not %(replace)s then t.demographic_data end),
           coalesce(s.traffic_source, case when not %(replace)s then t.traffic_source end),
           coalesce(s.device_type, case when not %(replace)s then t.device_type end),
-          coalesce(s.currency, case when not %(replace)s then t.currency end),
+          case when s.lifetime_earnings is null and t.lifetime_earnings is not null and not %(replace)s then t.currency
+              else coalesce(s.currency, case when not %(replace)s then t.currency end) end,
           t.raw_data || case when %(replace)s or not t.raw_data ? %(source)s::text then s.raw
                              else jsonb_build_object(%(source)s::text, (t.raw_data -> %(source)s::text) || (s.raw -> %(source)s::text)) end,
-          %(source)s::data_source, l.id, %(now)s)
+          case when %(replace)s then l.site_id else t.site_id end, l.id, %(now)s)
     from staging s
     join staged_logs l using (platform, page_id, file_number)
-    where t.post_id = s.post_id and t.snapshot_date = %(day)s and t.data_source <= %(source)s::data_source
-      and (t.data_source < %(source)s::data_source
+    where t.post_id = s.post_id and t.snapshot_date = %(day)s and t.data_source = %(source)s::data_source and t.layers is null
+      and (%(replace)s and t.site_id <> l.site_id
            or (t.lifetime_earnings, t.lifetime_qualified_views, t.lifetime_seconds_viewed, t.views,
                t.three_second_views, t.one_minute_views, t.reactions, t.comments, t.shares, t.impressions, t.reach,
                t.saves, t.profile_visits, t.avg_watch_percentage, t.subscribers_gained, t.estimated_cpm,
@@ -370,7 +375,8 @@ with changed as (
                coalesce(s.demographic_data, case when not %(replace)s then t.demographic_data end),
                coalesce(s.traffic_source, case when not %(replace)s then t.traffic_source end),
                coalesce(s.device_type, case when not %(replace)s then t.device_type end),
-               coalesce(s.currency, case when not %(replace)s then t.currency end))
+               case when s.lifetime_earnings is null and t.lifetime_earnings is not null and not %(replace)s then t.currency
+              else coalesce(s.currency, case when not %(replace)s then t.currency end) end)
            -- The cheap comparison first: most rows that are read again are the same in all.
            or t.raw_data <> s.raw and t.raw_data -> %(source)s::text is distinct from s.raw -> %(source)s::text
               and (%(replace)s or not coalesce(t.raw_data -> %(source)s::text, '{}') @> (s.raw -> %(source)s::text)))
@@ -378,41 +384,71 @@ with changed as (
 )
 insert into touched select post_id, site_id from changed
 
--- name: fill_snapshots
--- The source only fills in what a source of higher rank does not know.
-with changed as (
+-- name: combine_snapshots
+-- Rows of which several sources tell: the layer of this source is changed or taken back, and the row is what the layers say,
+-- one over the other in the order of the sources.
+with told as (
+    select t.post_id, t.layers is null as is_new, s.post_id is not null as staged, known_metrics(to_jsonb(s)) as said, s.raw, l.id as log_id,
+           coalesce(t.layers, jsonb_build_object(t.data_source, known_metrics(to_jsonb(t)))) as layers, t.raw_data
+    from snapshots t
+    left join staging s using (post_id)
+    left join staged_logs l using (platform, page_id, file_number)
+    where t.snapshot_date = %(day)s and (t.layers is not null or t.data_source <> %(source)s::data_source)
+      and (s.post_id is not null or %(replace)s and t.layers ? %(source)s::text)
+), layered as (
+    select post_id, log_id,
+           case when not staged then layers - %(source)s::text
+                when %(replace)s then layers || jsonb_build_object(%(source)s::text, said)
+                else layers || jsonb_build_object(%(source)s::text, overlay_metrics(coalesce(layers -> %(source)s::text, '{}'), said))
+           end as layers,
+           case when not staged then raw_data - %(source)s::text
+                when %(replace)s then raw_data || raw
+                else raw_data || jsonb_build_object(
+                    %(source)s::text, coalesce(raw_data -> %(source)s::text, '{}') || (raw -> %(source)s::text))
+           end as raw_data
+    from told
+), folded as (
+    select l.post_id, l.log_id, l.raw_data, f.data_source, case when f.sources > 1 then l.layers end as layers, m.*
+    from layered l
+    cross join lateral (
+        select overlay_metrics(value order by key::data_source) as metrics, max(key::data_source) as data_source, count(*) as sources
+        from jsonb_each(l.layers)
+    ) as f
+    cross join lateral (
+        select lifetime_earnings, lifetime_qualified_views, lifetime_seconds_viewed, views, three_second_views, one_minute_views,
+               reactions, comments, shares, impressions, reach, saves, profile_visits, avg_watch_percentage, subscribers_gained,
+               estimated_cpm, views_by_country, demographic_data, traffic_source, device_type, currency
+        from jsonb_populate_record(null::snapshots, f.metrics)
+    ) as m
+), changed as (
     update snapshots t
-    set (lifetime_earnings, lifetime_qualified_views, lifetime_seconds_viewed, views, three_second_views,
-         one_minute_views, reactions, comments, shares, impressions, reach, saves, profile_visits,
-         avg_watch_percentage, subscribers_gained, estimated_cpm, views_by_country, demographic_data, traffic_source,
-         device_type, currency,
-         raw_data)
-      = (coalesce(t.lifetime_earnings, s.lifetime_earnings), coalesce(t.lifetime_qualified_views,
-         s.lifetime_qualified_views), coalesce(t.lifetime_seconds_viewed, s.lifetime_seconds_viewed),
-         coalesce(t.views, s.views), coalesce(t.three_second_views, s.three_second_views),
-         coalesce(t.one_minute_views, s.one_minute_views), coalesce(t.reactions, s.reactions), coalesce(t.comments,
-         s.comments), coalesce(t.shares, s.shares), coalesce(t.impressions, s.impressions), coalesce(t.reach,
-         s.reach), coalesce(t.saves, s.saves), coalesce(t.profile_visits, s.profile_visits),
-         coalesce(t.avg_watch_percentage, s.avg_watch_percentage), coalesce(t.subscribers_gained,
-         s.subscribers_gained), coalesce(t.estimated_cpm, s.estimated_cpm), coalesce(t.views_by_country,
-         s.views_by_country), coalesce(t.demographic_data, s.demographic_data), coalesce(t.traffic_source,
-         s.traffic_source), coalesce(t.device_type, s.device_type), coalesce(t.currency, s.currency),
-         t.raw_data || jsonb_build_object(
-             %(source)s::text, coalesce(t.raw_data -> %(source)s::text, '{}') || (s.raw -> %(source)s::text)))
-    from staging s
-    where t.post_id = s.post_id and t.snapshot_date = %(day)s and t.data_source > %(source)s::data_source
-      and not coalesce(t.raw_data -> %(source)s::text, '{}') @> (s.raw -> %(source)s::text)
+    set (lifetime_earnings, lifetime_qualified_views, lifetime_seconds_viewed, views, three_second_views, one_minute_views,
+         reactions, comments, shares, impressions, reach, saves, profile_visits, avg_watch_percentage, subscribers_gained,
+         estimated_cpm, views_by_country, demographic_data, traffic_source, device_type, currency, raw_data, layers, data_source,
+         sync_log_id, observed_at)
+      = (f.lifetime_earnings, f.lifetime_qualified_views, f.lifetime_seconds_viewed, f.views, f.three_second_views,
+         f.one_minute_views, f.reactions, f.comments, f.shares, f.impressions, f.reach, f.saves, f.profile_visits,
+         f.avg_watch_percentage, f.subscribers_gained, f.estimated_cpm, f.views_by_country, f.demographic_data, f.traffic_source,
+         f.device_type, f.currency, f.raw_data, f.layers, f.data_source,
+         case when f.data_source = %(source)s::data_source then f.log_id else t.sync_log_id end,
+         case when f.data_source = %(source)s::data_source then %(now)s else t.observed_at end)
+    from folded f
+    where t.post_id = f.post_id and t.snapshot_date = %(day)s
+      and (t.layers, t.raw_data) is distinct from (f.layers, f.raw_data)
     returning t.post_id, t.site_id
 )
 insert into touched select post_id, site_id from changed
 
 -- name: withdraw_snapshots
--- When a day is rebuilt: the posts that no file of the day has any more, if no other source saw them.
+-- When a day is rebuilt: the posts that no file of the day has any more. What other sources tell of them stays.
 with gone as (
-    delete from snapshots t
-    where t.snapshot_date = %(day)s and t.data_source = %(source)s::data_source
+    select t.post_id, t.site_id, t.layers is null as alone
+    from snapshots t
+    where t.snapshot_date = %(day)s
+      and (t.data_source = %(source)s::data_source and t.layers is null or t.layers ? %(source)s::text)
       and not exists (select from staging s where s.post_id = t.post_id)
-    returning t.post_id, t.site_id
+), deleted as (
+    delete from snapshots t using gone g where g.alone and t.post_id = g.post_id and t.snapshot_date = %(day)s
 ), changed as (
     insert into version_changes (post_id, attributes, former)
     select g.post_id, null, v.attributes
@@ -425,7 +461,7 @@ with gone as (
         limit 1
     ) as v
 )
-insert into touched select post_id, site_id from gone
+insert into touched select post_id, site_id, true from gone where alone
 
 -- name: write_sync_logs
 insert into sync_logs (id, site_id, sync_type, status, snapshot_date, csv_file_id, started_at, completed_at, records_processed)
@@ -435,7 +471,7 @@ from staged_logs l
 -- name: report_sites
 -- What the capture did, per site.
 select s.name as site, s.platform, coalesce(l.rows, 0)::bigint as rows, coalesce(t.rows, 0) as changed,
-       l.views::bigint as views, l.earnings, l.currency
+       l.views, l.earnings, l.currency
 from staged_sites d
 join sites s on s.id = d.site_id
 left join (

@@ -43,25 +43,48 @@ order by c.snapshot_date, s.name
 
 -- name: telescoping
 -- Posts whose daily deltas in the window, with the opening balances, are not the last known value in it minus the last known
--- value before it. Computed from the snapshots alone, by another way than the deltas were.
-with known as (
+-- value before it. Computed from the snapshots alone, by another way than the deltas were. Posts of days that wait to be
+-- recomputed are passed over.
+with waiting as materialized (
+    select window_start as day from stale_windows
+    where kind = 'daily' and window_start >= %(first)s and window_start < %(end)s
+), passed_over as (
+    select post_id from snapshots where snapshot_date in (select day from waiting)
+    union
+    select post_id from deltas where period = 'daily' and period_start in (select day from waiting)
+), starts as (
+    -- Posts whose first value counts from 0, for all counters and for money.
+    select p.post_id, coalesce((p.publish_time at time zone %(timezone)s)::date >= r.first_day, false) as from_zero,
+           coalesce((p.publish_time at time zone %(timezone)s)::date >= r.first_day, false) or r.pays_opening as money_from_zero
+    from posts p
+    join (
+        select s.id as site_id, (select min(snapshot_date) from snapshots where site_id = s.id) as first_day,
+               exists (select from site_settings where site_id = s.id and setting_key = 'pay_opening_balance'
+                       and setting_value = 'true') as pays_opening
+        from sites s
+    ) as r using (site_id)
+), known as (
     select post_id, currency, lifetime_earnings, views, snapshot_date
     from snapshots
     where snapshot_date >= %(first)s and snapshot_date < %(end)s
 ), money_in as (
-    select distinct on (post_id, currency) post_id, currency, lifetime_earnings as last
+    select distinct on (post_id, currency) post_id, currency, lifetime_earnings as last,
+           first_value(lifetime_earnings) over (partition by post_id, currency order by snapshot_date) as first,
+           min(snapshot_date) over (partition by post_id, currency) = min(snapshot_date) over (partition by post_id) as is_first_money
     from known
     where lifetime_earnings is not null
     order by post_id, currency, snapshot_date desc
 ), money_delta as (
-    select post_id, currency, coalesce(sum(earnings_delta), 0) + coalesce(sum(opening_earnings), 0) as booked
+    select post_id, currency, coalesce(sum(earnings_delta), 0) as booked, coalesce(sum(opening_earnings), 0) as opening
     from deltas
     where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and currency is not null
     group by post_id, currency
 ), money as (
-    select post_id, currency, m.last - coalesce(b.lifetime_earnings, 0) as expected, d.booked
+    select post_id, currency, d.booked, d.opening, o.opening as expected_opening,
+           m.last - coalesce(b.lifetime_earnings, 0) - o.opening as expected
     from money_in m
     full join money_delta d using (post_id, currency)
+    left join starts f using (post_id)
     left join lateral (
         select lifetime_earnings
         from snapshots s
@@ -70,11 +93,19 @@ with known as (
         order by s.snapshot_date desc
         limit 1
     ) as b on true
+    cross join lateral (
+        select case when m.post_id is null then null
+                    when b.lifetime_earnings is not null then 0
+                    when f.money_from_zero and m.is_first_money and not exists (
+                        select from snapshots s
+                        where s.post_id = m.post_id and s.lifetime_earnings is not null
+                          and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s) then 0
+                    else m.first end as opening
+    ) as o
 ), views_in as (
-    select distinct on (post_id) post_id, views as last, first_value(views) over earliest_first as opening
+    select distinct on (post_id) post_id, views as last, first_value(views) over (partition by post_id order by snapshot_date) as first
     from known
     where views is not null
-    window earliest_first as (partition by post_id order by snapshot_date)
     order by post_id, snapshot_date desc
 ), views_delta as (
     select post_id, sum(views_delta) as booked
@@ -82,11 +113,10 @@ with known as (
     where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and views_delta is not null
     group by post_id
 ), views as (
-    -- Without a value before, the base is 0 or, for an opening balance, the first value in the window.
-    select post_id, v.last - coalesce(b.views, 0) as expected, v.last - coalesce(b.views, v.opening) as or_expected,
-           coalesce(d.booked, 0) as booked
+    select post_id, v.last - coalesce(b.views, case when f.from_zero then 0 else v.first end) as expected, coalesce(d.booked, 0) as booked
     from views_in v
     full join views_delta d using (post_id)
+    left join starts f using (post_id)
     left join lateral (
         select views
         from snapshots s
@@ -94,15 +124,22 @@ with known as (
         order by s.snapshot_date desc
         limit 1
     ) as b on true
+), broken as (
+    select post_id, 'earnings in ' || currency as metric, expected::text, booked::text from money where expected is distinct from booked
+    union all
+    select post_id, 'opening earnings in ' || currency, expected_opening::text, opening::text
+    from money
+    where expected_opening is distinct from opening
+    union all
+    select post_id, 'views', expected::text, booked::text from views where expected is distinct from booked
 )
-select post_id, 'earnings in ' || currency as metric, expected::text, booked::text from money where expected is distinct from booked
-union all
-select post_id, 'views', expected::text, booked::text from views
-where booked is distinct from expected and booked is distinct from or_expected
-order by 1, 2
+select post_id, metric, expected, booked
+from broken
+where post_id not in (select post_id from passed_over)
+order by post_id, metric
 
 -- name: sums
--- Windows of a longer period that are not the sum of their days. A window is compared with the days from its start to its
+-- Windows of a longer period that are not the sum of their days, those that wait to be recomputed aside. A window is compared with the days from its start to its
 -- end, which date arithmetic gives by %(length)s.
 with longer as (
     select *, (period_start + %(length)s::interval)::date as period_end
@@ -122,17 +159,23 @@ with longer as (
 select coalesce(l.post_id, d.post_id) as post_id, coalesce(l.period_start, d.start) as period_start
 from longer l
 full join days d on d.post_id = l.post_id and d.start = l.period_start
-where (l.views_delta, l.reactions_delta, l.comments_delta, l.shares_delta, l.impressions_delta, l.reach_delta,
+where not exists (
+        select from stale_windows w
+        where w.kind in ('daily', %(kind)s)
+          and w.window_start >= coalesce(l.period_start, d.start)
+          and w.window_start < coalesce(l.period_start, d.start) + %(length)s::interval)
+  and ((l.views_delta, l.reactions_delta, l.comments_delta, l.shares_delta, l.impressions_delta, l.reach_delta,
        l.seconds_viewed_delta, l.qualified_views_delta)
       is distinct from
       (d.views::bigint, d.reactions::bigint, d.comments::bigint, d.shares::bigint, d.impressions::bigint, d.reach::bigint,
        d.seconds::bigint, d.qualified::bigint)
    or d.currencies < 2 and (l.earnings_delta, l.opening_earnings) is distinct from (d.earnings, d.opening)
-   or l.post_id is null or d.post_id is null
+   or l.post_id is null or d.post_id is null)
 order by 2, 1
 
 -- name: tie_out
--- Months and currencies in which the royalty lines are not the money that the platforms added.
+-- Months and currencies in which the royalty lines are not the money that the platforms added, those that wait to be recomputed
+-- aside.
 with platform as (
     select date_trunc('month', period_start)::date as month, currency, sum(earnings_delta) as platform
     from deltas
@@ -147,6 +190,9 @@ with platform as (
 select month, currency, platform, artists, house, suspense
 from platform full join lines using (month, currency)
 where coalesce(platform, 0) <> coalesce(artists + house + suspense, 0)
+  and not exists (
+      select from stale_windows w
+      where w.kind in ('daily', 'royalty') and w.window_start >= month and w.window_start < month + interval '1 month')
 order by month, currency
 
 -- name: unassigned

@@ -216,7 +216,7 @@ select pg_advisory_xact_lock(hashtextextended(%(kind)s || %(start)s::date, 0))
 -- name: summary
 -- What a window holds, per site.
 select coalesce(s.name, '(no site)') as site, d.currency, count(*) as posts, sum(d.earnings_delta) as earnings_delta,
-       sum(d.opening_earnings) as opening_earnings, sum(d.views_delta)::bigint as views_delta
+       sum(d.opening_earnings) as opening_earnings, sum(d.views_delta) as views_delta
 from deltas d
 join posts p using (post_id)
 left join sites s on s.id = p.site_id

@@ -29,21 +29,22 @@ on conflict do nothing
 -- name: fold_versions
 -- Of each attribute the last known value wins, and a source of higher rank over a lower one.
 -- A parent that is not known yet is left out until it comes. New posts have been written as their one version says, which
--- is all but a parent.
+-- is all but a parent. A post that was withdrawn from all days has no version and says nothing any more.
 with folded as (
-    select v.post_id, jsonb_merge(v.attributes order by v.data_source, v.observed_from) as attributes,
+    select c.post_id, jsonb_merge(v.attributes order by v.data_source, v.observed_from) as attributes,
            max(v.data_source) as data_source
-    from post_versions v join changed_posts c using (post_id)
+    from changed_posts c left join post_versions v using (post_id)
     where not c.is_new or v.attributes ? 'parent_post_id'
-    group by v.post_id
+    group by c.post_id
 ), typed as (
-    select f.post_id, f.data_source, a.asset_tag, a.title, a.description, a.post_type, a.publish_time, a.duration, a.permalink,
+    select f.post_id, coalesce(f.data_source, 'csv') as data_source, a.asset_tag, a.title, a.description, a.post_type, a.publish_time, a.duration, a.permalink,
            a.page_id, a.page_name, a.thumbnail_url, a.video_url, a.aspect_ratio, a.resolution,
            coalesce(a.hashtags, '[]') as hashtags, coalesce(a.mentions, '[]') as mentions, a.crossposting_status,
            a.original_platform, a.monetization_status, a.restricted_countries, a.content_category, a.audio_copyright,
            a.privacy_status,
            (select parent.post_id from posts parent
-            where parent.post_id = a.parent_post_id and parent.post_id <> f.post_id) as parent_post_id
+            where parent.post_id = a.parent_post_id and parent.post_id <> f.post_id
+              and exists (select from post_versions v where v.post_id = parent.post_id)) as parent_post_id
     from folded f cross join lateral jsonb_populate_record(null::posts, f.attributes) as a
 )
 update posts p
@@ -67,13 +68,13 @@ where p.post_id = t.post_id
        t.privacy_status, t.parent_post_id, t.data_source)
 
 -- name: add_children
--- Posts whose parent has just come are changed too.
+-- Posts whose parent has come, has gone or has come back are changed too.
 insert into changed_posts
 select distinct v.post_id, p.publish_time, false
 from changed_posts c
 join post_versions v on v.attributes ->> 'parent_post_id' = c.post_id
 join posts p on p.post_id = v.post_id
-where c.is_new and v.attributes ? 'parent_post_id'
+where v.attributes ? 'parent_post_id'
 on conflict do nothing
 
 -- name: link_iterations
@@ -137,6 +138,23 @@ set artist_id = r.artist_id, updated_at = %(now)s
 from own o left join resolved r using (post_id)
 where p.post_id = o.post_id and p.artist_id is distinct from r.artist_id
 returning p.post_id
+
+-- name: find_moved
+-- A post belongs to the site of its first snapshot: those for which this is another one now. Only a snapshot that is new on
+-- another site, or was removed, can have changed it.
+select distinct p.post_id
+from touched t
+join posts p using (post_id)
+cross join lateral (select site_id from snapshots s where s.post_id = t.post_id order by s.snapshot_date limit 1) as f
+where (t.removed or t.site_id is distinct from p.site_id) and f.site_id is distinct from p.site_id
+
+-- name: collect_moved
+insert into changed_posts select post_id, publish_time, false from posts where post_id = any(%(posts)s)
+
+-- name: move_to_first_site
+update posts p
+set site_id = (select site_id from snapshots s where s.post_id = p.post_id order by s.snapshot_date limit 1), updated_at = %(now)s
+where p.post_id = any(%(posts)s)
 
 -- name: republished
 -- Known posts whose publish time is another one now: what counts as their first sight may have changed.

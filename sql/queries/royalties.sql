@@ -24,7 +24,8 @@ using (
 ) as n
 on l.kind = 'accrual' and l.month = %(month)s and l.post_id = n.post_id and l.currency = n.currency
    and l.artist_id is not distinct from n.artist_id and l.rate_pct is not distinct from n.rate_pct
-when matched and l.earnings <> n.earnings then
+when matched and (l.earnings, l.artist_share, l.house_share, l.suspense)
+                 is distinct from (n.earnings, n.artist_share, n.house_share, n.suspense) then
     update set earnings = n.earnings, artist_share = n.artist_share, house_share = n.house_share, suspense = n.suspense,
                computed_at = %(now)s
 when not matched then
@@ -96,13 +97,15 @@ order by a.name
 insert into royalty_rates (artist_id, rate_pct, effective_from) values (%(artist_id)s, %(rate)s, %(from_day)s)
 on conflict (artist_id, effective_from) do update set rate_pct = excluded.rate_pct
 
--- name: refresh_current_rate
--- artists.royalty_rate is the rate in force on %(today)s.
+-- name: refresh_current_rates
+-- artists.royalty_rate is the rate in force on %(today)s. Rates told ahead of time come into force by themselves.
 update artists a
-set royalty_rate = (select rate_pct from royalty_rates where artist_id = a.id and effective_from <= %(today)s
-                    order by effective_from desc limit 1),
-    updated_at = %(now)s
-where a.id = %(artist_id)s
+set royalty_rate = r.rate_pct, updated_at = %(now)s
+from artists b
+left join lateral (
+    select rate_pct from royalty_rates where artist_id = b.id and effective_from <= %(today)s order by effective_from desc limit 1
+) as r on true
+where a.id = b.id and a.royalty_rate is distinct from r.rate_pct
 
 -- name: months_with_deltas
 -- The months from a day on in which an artist has daily deltas.

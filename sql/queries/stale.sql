@@ -39,7 +39,7 @@ left join lateral (
     where m.post_id = n.post_id and m.snapshot_date > n.snapshot_date
 ) as beyond on
     n.lifetime_earnings is null and (t.post_id is null or t.lifetime_earnings is not null)
-    or n.currency is distinct from t.currency
+    or n.currency is distinct from t.currency or %(currency_moved)s
     or n.lifetime_qualified_views is null and (t.post_id is null or t.lifetime_qualified_views is not null)
     or n.lifetime_seconds_viewed is null and (t.post_id is null or t.lifetime_seconds_viewed is not null)
     or n.views is null and (t.post_id is null or t.views is not null)
@@ -102,6 +102,3 @@ order by first_marked_at, kind, window_start
 update stale_windows
 set requested_at = %(now)s, attempts = attempts + 1
 where kind = %(kind)s and window_start between %(first)s and %(last)s
-
--- name: days_waiting
-select window_start from stale_windows where kind = 'daily' and window_start >= %(first)s and window_start < %(end)s

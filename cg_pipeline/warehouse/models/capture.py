@@ -183,6 +183,9 @@ class Snapshot(Base):
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_iso_4217"), doc="unit of the money: ISO 4217 code"
     )
     raw_data: Mapped[JsonObject] = mapped_column(server_default="{}", doc="each source's own record, under its name")
+    layers: Mapped[JsonObject | None] = mapped_column(
+        doc="where several sources tell of the row: the counters that each of them gave, under its name"
+    )
     observed_at: Mapped[datetime] = mapped_column(doc="when the counters were read, in UTC")
     sync_log_id: Mapped[UUID | None] = mapped_column(doc="the capture that last changed the row; it may be pruned")
 
@@ -195,6 +198,7 @@ class Snapshot(Base):
         Index(None, "site_id", "snapshot_date"),
         Index(None, "impressions", postgresql_where=text("impressions is not null")),
         Index(None, "reach", postgresql_where=text("reach is not null")),
+        Index(None, "snapshot_date", postgresql_where=text("layers is not null")),
         {"postgresql_partition_by": "RANGE (snapshot_date)"},
     )
 

@@ -52,7 +52,7 @@ class Delta(Base):
     reach_delta: Mapped[Count | None] = mapped_column(doc="change of the different accounts that saw it")
     base_views: Mapped[Count | None] = mapped_column(doc="views from which views_delta and growth_rate start")
     growth_rate: Mapped[Decimal | None] = mapped_column(
-        Numeric(20, 4),
+        Numeric(26, 4),
         Computed("round(100.0 * views_delta / nullif(base_views, 0), 4)", persisted=True),
         doc="growth of the views over the window in percent; empty when base_views is empty or 0",
     )
