@@ -15,15 +15,32 @@ Parser = Callable[[str], Any]
 
 BLANKS = frozenset({"", "n/a", "na", "undefined", "null", "none", "nan", "-", "--", "—", "–"})
 LARGEST_COUNT = 2**63 - 1
+LARGEST_LENGTH = 2**31 - 1
+MONEY_DIGITS = 13  # before the point: the sum of several kinds of earnings still fits numeric(20, 6)
+AVERAGE_DIGITS = 6  # before the point: a hundredfold still fits numeric(12, 4)
 
-_NUMBER = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?")
+# ISO 4217: what is in use, and the kuna of older exports.
+CURRENCIES = frozenset(
+    """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP
+    CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF
+    IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK
+    MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR
+    SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES
+    VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
+    """.split()  # noqa: SIM905  as a list of quoted words nobody could read it
+)
+
+_NUMBER = re.compile(r"[-+]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?", re.ASCII)
 _CURRENCY_SIGNS = "$€£¥ \u00a0"
 _SPREADSHEET_ERROR = re.compile(r"#(NAME|REF|VALUE|N/A|NUM|DIV/0|NULL)[?!]?")
 _SCIENTIFIC = re.compile(r"\d+([.,]\d+)?[eE]\+\d+")
 _US_TIME = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[ ,]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 _CLOCK = re.compile(r"(\d+):(\d{2}):(\d{2})")
-_ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
-_HASHTAG = re.compile(r"(?<!\w)#(\w*[^\W\d]\w*)")
+_ISO_DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+# The accents and vowel signs of many scripts, which `\w` leaves out.
+_MARKS = "".join(mark for mark in map(chr, range(0x300, 0xFE00)) if unicodedata.category(mark) in {"Mn", "Mc"})
+_HASHTAG = re.compile(rf"(?<![\w{_MARKS}])#(\w*[^\W\d][\w{_MARKS}]*)")
 _MENTION = re.compile(r"(?<![\w.@])@(\w(?:[\w.]*\w)?)")
 
 
@@ -42,11 +59,43 @@ def label(cell: str) -> str | None:
 
 def is_blank(cell: str) -> bool:
     """Whether a cell that should hold a value says that there is none."""
-    return cell.strip().casefold() in BLANKS
+    return not cell or cell.strip().casefold() in BLANKS
 
 
 def decimal(cell: str) -> Decimal | None:
-    """A number as printed: currency sign and thousands separators may be there, an exponent may not."""
+    """An amount as printed: currency sign and thousands separators may be there, an exponent may not.
+
+    One that may have a decimal comma, such as `25,563`, is an error: it could be 25 dollars or 25 thousand.
+    """
+    number = _number(cell)
+    if number is None:
+        return None
+    if "," in cell and "." not in cell and cell.count(",") == 1:
+        message = f'"{cell}" is no clear amount: the comma may stand for decimals or for thousands'
+        raise ValueError(message)
+    return _of_at_most(MONEY_DIGITS, number, cell)
+
+
+def average(cell: str) -> Decimal | None:
+    """An average or a percentage."""
+    number = decimal(cell)
+    return None if number is None else _of_at_most(AVERAGE_DIGITS, number, cell)
+
+
+def integer(cell: str) -> int | None:
+    """A whole number that fits 64 bits. A fall below zero is allowed: net counts such as subscribers know it."""
+    if cell.isascii() and cell.isdigit() and len(cell) < 19:
+        return int(cell)
+    number = _number(cell)
+    if number is None:
+        return None
+    if number != number.to_integral_value() or abs(number) > LARGEST_COUNT:
+        message = f'"{cell}" is no whole number of at most 64 bits'
+        raise ValueError(message)
+    return int(number)
+
+
+def _number(cell: str) -> Decimal | None:
     if is_blank(cell):
         return None
     plain = cell.strip(_CURRENCY_SIGNS)
@@ -56,17 +105,12 @@ def decimal(cell: str) -> Decimal | None:
     return Decimal(plain.replace(",", ""))
 
 
-def integer(cell: str) -> int | None:
-    """A whole number that fits 64 bits. A fall below zero is allowed: net counts such as subscribers know it."""
-    if cell.isascii() and cell.isdigit() and len(cell) < 19:
-        return int(cell)
-    number = decimal(cell)
-    if number is None:
-        return None
-    if number != number.to_integral_value() or abs(number) > LARGEST_COUNT:
-        message = f'"{cell}" is no whole number of at most 64 bits'
+def _of_at_most(digits: int, number: Decimal, cell: str) -> Decimal:
+    """The number. One that a column of the database could not hold would stop the whole load, not the row alone."""
+    if number.adjusted() >= digits:
+        message = f'"{cell}" is too large to be right'
         raise ValueError(message)
-    return int(number)
+    return number
 
 
 def count(cell: str) -> int | None:
@@ -96,10 +140,15 @@ def duration(cell: str) -> int | None:
     if plain == "P0D":
         return None
     if match := _CLOCK.fullmatch(plain):
-        return _in_seconds(0, *match.groups())
-    if plain.startswith("P") and (match := _ISO_DURATION.fullmatch(plain)):
-        return _in_seconds(*match.groups())
-    return seconds(cell)
+        length: int | None = _in_seconds(0, *match.groups())
+    elif plain.startswith("P") and (match := _ISO_DURATION.fullmatch(plain)):
+        length = _in_seconds(*match.groups())
+    else:
+        length = seconds(cell)
+    if length is not None and not 0 <= length <= LARGEST_LENGTH:
+        message = f'"{cell}" is no length of a video'
+        raise ValueError(message)
+    return length
 
 
 def _in_seconds(days: str | int | None, hour: str | None, minute: str | None, second: str | None) -> int:
@@ -116,7 +165,11 @@ def timestamp(zone: tzinfo) -> Parser:
         if is_blank(cell):
             return None
         moment = _moment(cell.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).isoformat()
+        try:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).isoformat()
+        except OverflowError as error:
+            message = f'"{cell}" lies outside the years 1 to 9999'
+            raise ValueError(message) from error
 
     return parse
 
@@ -151,7 +204,7 @@ def flag(cell: str) -> bool | None:
 
 def identifier(pattern: str) -> Parser:
     """A parser for ids, kept as text. Blank, cut or damaged ones are errors: a guess would move money between posts."""
-    allowed = re.compile(pattern)
+    allowed = re.compile(pattern, re.ASCII)
 
     def parse(cell: str) -> str:
         plain = cell.strip()

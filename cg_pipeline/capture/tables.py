@@ -41,38 +41,38 @@ class Table:
     text: io.TextIOWrapper
 
 
+class _Attempt:
+    """Tries one encoding. `line` is the one that was reached, and at which the encoding failed if it does not fit."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding, self.fits, self.line = encoding, True, 1
+        self.decoder = codecs.getincrementaldecoder(encoding)()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes; none end the file."""
+        try:
+            self.line += self.decoder.decode(chunk, final=not chunk).count("\n")
+        except UnicodeDecodeError as error:
+            self.fits = False
+            self.line += error.object[: error.start].count(b"\n")
+
+
 def fingerprint(stream: BinaryIO) -> Fingerprint:
     """Read the bytes once, from the beginning to the end."""
-    digest, size, line, refusal = hashlib.sha256(), 0, 1, None
-    decoders: dict[str, codecs.IncrementalDecoder] = {}
+    digest, size, refusal = hashlib.sha256(), 0, None
+    attempts: list[_Attempt] = []
     for chunk in chain(iter(lambda: stream.read(CHUNK), b""), [b""]):
-        if not size:
-            decoders = {name: codecs.getincrementaldecoder(name)() for name in _candidates(chunk[:4])}
+        attempts = attempts or [_Attempt(encoding) for encoding in _candidates(chunk[:4])]
         digest.update(chunk)
         size += len(chunk)
-        try:
-            decoders = _still_fitting(decoders, chunk, line)
-        except FileRefused as error:
-            decoders, refusal = {}, refusal or error
-        line += chunk.count(b"\n")
-    return Fingerprint(digest.hexdigest(), size, next(iter(decoders), None), refusal)
-
-
-def _still_fitting(
-    decoders: dict[str, codecs.IncrementalDecoder], chunk: bytes, line: int
-) -> dict[str, codecs.IncrementalDecoder]:
-    """The decoders that can read this chunk too (an empty one ends the file); `line` is where the chunk begins."""
-    fitting = {}
-    for name, decoder in decoders.items():
-        try:
-            decoder.decode(chunk, final=not chunk)
-            fitting[name] = decoder
-        except UnicodeDecodeError as error:
-            bad_line = line + chunk[: error.start].count(b"\n")
-    if decoders and not fitting:
+        for attempt in attempts:
+            if attempt.fits:
+                attempt.feed(chunk)
+    encoding = next((attempt.encoding for attempt in attempts if attempt.fits), None)
+    if encoding is None:
         problem = "The text is neither UTF-8 nor UTF-16 nor Windows-1252."
-        raise FileRefused(problem, "Save it again as CSV UTF-8.", line=bad_line)
-    return fitting
+        refusal = FileRefused(problem, "Save it again as CSV UTF-8.", line=max(attempt.line for attempt in attempts))
+    return Fingerprint(digest.hexdigest(), size, encoding, refusal)
 
 
 def _candidates(start: bytes) -> list[str]:
@@ -88,23 +88,46 @@ def _candidates(start: bytes) -> list[str]:
 
 
 def read(stream: BinaryIO, encoding: str) -> Table:
-    """Open the stream as a table. Raises FileRefused for an empty or broken file; rows raise it as they are read."""
+    """Open the stream as a table. Raises FileRefused for an empty or broken file; rows raise it as they are read.
+
+    A first line `sep=;` names the delimiter; below it, a line of one cell is a title (as in the charts of Meta).
+    """
     lines = io.TextIOWrapper(stream, encoding=encoding, newline="")
-    first, skipped = lines.readline(), 0
-    delimiter = _delimiter(first)
-    if first.casefold().startswith("sep="):
-        delimiter, first, skipped = first[4], lines.readline(), 1
+    first, skipped = _next_line(lines, 0)
+    told = first[4:5].strip('\r\n"') if first.casefold().startswith("sep=") else None
+    if told is not None:
+        first, skipped = _next_line(lines, skipped + 1)
+    delimiter = told or _delimiter(first)
     records = _records(chain([first], lines), delimiter, skipped)
-    _, headings = next(records, (1, []))
-    if not any(heading.strip() for heading in headings):
+    headings = _headings(records)
+    if told and len(headings) == 1:
+        headings = _headings(records)
+    return Table(headings, delimiter, records, lines)
+
+
+def _next_line(lines: io.TextIOWrapper, number: int) -> tuple[str, int]:
+    """The next line that is not blank, and how many stand above it when `number` did so far."""
+    while (line := lines.readline()).isspace():
+        number += 1
+    return line, number
+
+
+def _headings(records: Iterator[tuple[int, list[str]]]) -> list[str]:
+    line, headings = next(records, (1, []))
+    headings = [heading.strip() for heading in headings]
+    if not any(headings):
         problem = "The file is empty."
         raise FileRefused(problem, "Export it again.")
-    return Table([heading.strip() for heading in headings], delimiter, records, lines)
+    if "\0" in "".join(headings):
+        problem = "The heading holds a NUL character."
+        raise FileRefused(problem, "The file may be damaged: export it again.", line=line)
+    return headings
 
 
 def _delimiter(line: str) -> str:
     """The one that cuts the heading into most pieces; spreadsheets write `;` where a comma is the decimal sign."""
-    return max(DELIMITERS, key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
+    start = line[:CHUNK]  # an endless line is refused when it is read as a row
+    return max(DELIMITERS, key=lambda mark: len(next(csv.reader([start], delimiter=mark), [])))
 
 
 def _records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tuple[int, list[str]]]:

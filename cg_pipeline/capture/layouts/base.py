@@ -22,12 +22,12 @@ POST_IDS = {
     "facebook": r"\d{5,25}",
     "instagram": r"\d{5,25}",
     "youtube": r"[\w-]{11}",
-    "tiktok": r"\d{15,25}",
+    "tiktok": r"\d{15,19}",
     "twitter": r"\d{1,25}",
     "threads": r"\d{5,25}",
 }
 
-_MONEY_HEADING = re.compile(r"(.*) \(([A-Z]{3})\)")
+_MONEY_NAME = re.compile(r"(.*) \(([a-z]{3})\)")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,18 @@ class Column:
 class Block:
     """One of our fields that a row of columns makes up, such as a count per country.
 
-    `heading` matches each of them in lower case; its first group is the key.
+    `heading` matches each of them in lower case; `key` makes the key of its first group.
     """
 
     field: str
     heading: re.Pattern[str]
+    key: Callable[[str], str] = str
+
+    def columns(self, names: Iterable[str]) -> dict[str, Column]:
+        """The columns among these names, by key."""
+        matches = [match for name in names if (match := self.heading.fullmatch(name))]
+        keys = {self.key(match[1]): match[0] for match in matches}
+        return {key: Column(f"{self.field}.{key}", (name,), cells.count) for key, name in keys.items()}
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,9 @@ class Layout:
     """One kind of CSV export.
 
     `known_by`: the file is of this kind when it has, of each group, at least one heading. `page` finds the account in a
-    row's values; `finish` derives what takes more than one column; `is_post` says whether a row is a post at all
-    (`Total` is none). `period_unknown`: the table may cover any period, and the site must say that it is the lifetime.
+    row's values; `finish` derives what takes more than one column; `is_post` says by the cell of the first column, the
+    id, whether a row is a post at all (`Total` is none). `period_unknown`: the table may cover any period, and the site
+    must say that it is the lifetime. `currency` is that of earnings whose heading names none.
     """
 
     name: str
@@ -86,9 +94,10 @@ class Layout:
     columns: tuple[Column, ...]
     finish: Callable[[Values, Context], None]
     page: Callable[[Values, Context], Page]
-    is_post: Callable[[Sequence[str]], bool] = lambda _: True
+    is_post: Callable[[str], bool] = lambda _: True
     blocks: tuple[Block, ...] = ()
     period_unknown: bool = False
+    currency: str | None = None
 
     def matches(self, headings: Iterable[str]) -> bool:
         """Whether a file with these headings is of this kind."""
@@ -101,14 +110,21 @@ class Layout:
         Raises FileRefused when a required column is missing, a used heading occurs twice, or the headings name two
         currencies.
         """
-        positions: dict[str, list[int]] = {}
-        for index, heading in enumerate(headings):
-            for name in names_of(heading):
-                positions.setdefault(name, []).append(index)
-        found = [(column, _position(column, positions, headings)) for column in self.columns]
-        used = tuple((index, column) for column, index in found if index is not None)
-        blocks = tuple((block.field, keys) for block in self.blocks if (keys := _keys(block, headings)))
-        return BoundLayout(self, tuple(headings), used, blocks, _currency(headings, used), context)
+        names = [names_of(heading) for heading in headings]
+        blocks = {block.field: block.columns(name[0] for name in names) for block in self.blocks}
+        columns = (*self.columns, *(column for members in blocks.values() for column in members.values()))
+        found = [(_position(column, names, headings), column) for column in columns]
+        used = tuple((index, column) for index, column in found if index is not None)
+        return BoundLayout(self, tuple(headings), used, blocks, self._currency(headings, used), context)
+
+    def _currency(self, headings: Sequence[str], used: Iterable[tuple[int, Column]]) -> str | None:
+        money = [(currency_of(headings[index]), column.field) for index, column in used if column.money]
+        # A price that names its currency does not rename earnings that have another.
+        named = {named or (self.currency if field == "lifetime_earnings" else None) for named, field in money} - {None}
+        if len(named) > 1:
+            problem = f"The headings name several currencies: {', '.join(sorted(filter(None, named)))}."
+            raise FileRefused(problem, "Export each currency into a file of its own.", line=1)
+        return next(iter(named), self.currency)
 
 
 @dataclass(frozen=True)
@@ -118,14 +134,14 @@ class BoundLayout:
     layout: Layout
     headings: tuple[str, ...]
     used: tuple[tuple[int, Column], ...]
-    blocks: tuple[tuple[str, Mapping[int, str]], ...]
+    blocks: Mapping[str, Mapping[str, Column]]
     currency: str | None
     context: Context
 
     @property
     def unused(self) -> list[str]:
         """The headings that have no column of ours; their cells are kept in the raw data."""
-        positions = {index for index, _ in self.used}.union(*(keys for _, keys in self.blocks))
+        positions = {index for index, _ in self.used}
         return [heading for index, heading in enumerate(self.headings) if index not in positions]
 
     def read(self, line: int, row: Sequence[str]) -> Observation | Rejected | None:
@@ -134,36 +150,36 @@ class BoundLayout:
         Cells that are missing at the end are unknown. Raises FileRefused when the cell shows that the whole file
         cannot be used.
         """
-        if not self.layout.is_post(row):
+        if missing := max(len(self.headings) - len(row), 0):
+            row = [*row, *[""] * missing]
+        if not self.layout.is_post(row[self.used[0][0]]):
             return None
         raw = {heading: cell for heading, cell in zip(self.headings, row, strict=False) if cell.strip()}
-        if any(cell.strip() for cell in row[len(self.headings) :]):
+        if "\0" in "".join(row):
+            return _with_nul(line, raw)
+        if len(row) > len(self.headings) and any(cell.strip() for cell in row[len(self.headings) :]):
             return Rejected(line, f"has {len(row)} cells under {len(self.headings)} headings", None, raw)
         values: Values = {}
-        for index, column in self.used:
-            if index < len(row):
-                try:
-                    values[column.field] = column.parse(row[index])
-                except ValueError as error:
-                    return Rejected(line, str(error), self.headings[index], _without_nul(raw))
-                except FileRefused as refusal:
-                    raise refusal.at(line, self.headings[index]) from refusal
+        heading = None
         try:
-            for name, keys in self.blocks:
-                counts = {key: cells.count(row[index]) for index, key in keys.items() if index < len(row)}
-                values[name] = {key: count for key, count in counts.items() if count is not None} or None
+            for index, column in self.used:
+                heading = self.headings[index]
+                values[column.field] = column.parse(row[index])
+            heading = None
             return self._observation(line, values, raw)
         except ValueError as error:
-            return Rejected(line, str(error), None, _without_nul(raw))
+            return Rejected(line, str(error), heading, raw)
         except FileRefused as refusal:
-            raise refusal.at(refusal.line or line, refusal.column) from refusal
+            raise refusal.at(refusal.line or line, refusal.column or heading) from refusal
 
     def _observation(self, line: int, values: Values, raw: dict[str, Any]) -> Observation:
+        for name, members in self.blocks.items():
+            counts = {key: values[column.field] for key, column in members.items()}
+            values[name] = {key: count for key, count in counts.items() if count is not None} or None
         self.layout.finish(values, self.context)
         page = self.layout.page(values, self.context)
-        metrics = {name: values[name] for name in METRICS if values.get(name) is not None}
-        currency = values.get("currency") or self.currency
-        currency = currency or self.context.currencies.get((page.platform, page.platform_id))
+        metrics = {name: value for name in METRICS if (value := values.get(name)) is not None}
+        currency = self.currency or self.context.currencies.get((page.platform, page.platform_id))
         problem = None
         if currency is None and "lifetime_earnings" in metrics:
             problem = _unpaid(metrics.pop("lifetime_earnings"), page)
@@ -171,7 +187,7 @@ class BoundLayout:
             line=line,
             page=page,
             post_id=f"{page.platform}_{values['_post_id']}",
-            attributes={name: values[name] for name in ATTRIBUTES if values.get(name) is not None},
+            attributes={name: value for name in ATTRIBUTES if (value := values.get(name)) is not None},
             metrics=metrics,
             currency=currency if "lifetime_earnings" in metrics or "estimated_cpm" in metrics else None,
             raw=raw,
@@ -180,16 +196,22 @@ class BoundLayout:
 
 
 def names_of(heading: str) -> tuple[str, ...]:
-    """The names under which a heading is looked up: lower case, and for `Estimated earnings (USD)` also without USD."""
-    plain = " ".join(heading.strip().strip('"').split())
-    match = _MONEY_HEADING.fullmatch(plain)
-    return (plain.casefold(), match[1].casefold()) if match else (plain.casefold(),)
+    """The names under which a heading is looked up: in lower case, and for `Earnings (USD)` also without USD."""
+    plain = " ".join(heading.strip().strip('"').split()).casefold()
+    match = _MONEY_NAME.fullmatch(plain)
+    return (plain, match[1]) if match else (plain,)
 
 
-def post_id(platform: str) -> cells.Parser:
-    """A parser for a platform's post ids. Raises FileRefused for one in scientific notation: its digits are lost, and
-    with them those of other rows that still look whole."""
-    parse = cells.identifier(POST_IDS[platform])
+def currency_of(heading: str) -> str | None:
+    """The currency that a money heading names; None for none, also where the brackets hold a word such as `net`."""
+    match = _MONEY_NAME.fullmatch(names_of(heading)[0])
+    return match[2].upper() if match and match[2].upper() in cells.CURRENCIES else None
+
+
+def whole_id(pattern: str) -> cells.Parser:
+    """A parser for ids. Raises FileRefused for one in scientific notation: its digits are lost, and with them those of
+    other rows that still look whole."""
+    parse = cells.identifier(pattern)
 
     def refusing(cell: str) -> Any:
         if cells.is_scientific(cell):
@@ -200,6 +222,11 @@ def post_id(platform: str) -> cells.Parser:
     return refusing
 
 
+def post_id(platform: str) -> cells.Parser:
+    """A parser for a platform's post ids."""
+    return whole_id(POST_IDS[platform])
+
+
 def add_tags(values: Values) -> None:
     """Take hashtags and mentions from the title and the description, if either is known."""
     texts = values.get("title"), values.get("description")
@@ -207,32 +234,18 @@ def add_tags(values: Values) -> None:
         values["hashtags"], values["mentions"] = cells.hashtags(*texts), cells.mentions(*texts)
 
 
-def _position(column: Column, positions: Mapping[str, list[int]], headings: Sequence[str]) -> int | None:
+def _position(column: Column, names: Sequence[tuple[str, ...]], headings: Sequence[str]) -> int | None:
     for name in column.headings:
-        if name in positions:
-            if len(positions[name]) > 1:
-                problem = "The heading occurs twice, so it is not clear which column is meant."
-                raise FileRefused(problem, "Remove one of them.", line=1, column=headings[positions[name][0]])
-            return positions[name][0]
+        found = [index for index, known in enumerate(names) if name in (known if column.money else known[:1])]
+        if len(found) > 1:
+            problem = "The heading occurs twice, so it is not clear which column is meant."
+            raise FileRefused(problem, "Remove one of them.", line=1, column=headings[found[0]])
+        if found:
+            return found[0]
     if column.required:
         problem = f'The file has no column "{column.headings[0]}".'
         raise FileRefused(problem, "Export it again with all columns.", line=1)
     return None
-
-
-def _keys(block: Block, headings: Sequence[str]) -> dict[int, str]:
-    matches = ((index, block.heading.fullmatch(names_of(heading)[0])) for index, heading in enumerate(headings))
-    return {index: match[1] for index, match in matches if match}
-
-
-def _currency(headings: Sequence[str], used: Iterable[tuple[int, Column]]) -> str | None:
-    named = {
-        match[2] for index, column in used if column.money and (match := _MONEY_HEADING.fullmatch(headings[index]))
-    }
-    if len(named) > 1:
-        problem = f"The headings name several currencies: {', '.join(sorted(named))}."
-        raise FileRefused(problem, "Export each currency into a file of its own.", line=1)
-    return next(iter(named), None)
 
 
 def _unpaid(earnings: object, page: Page) -> str:
@@ -243,5 +256,8 @@ def _unpaid(earnings: object, page: Page) -> str:
     )
 
 
-def _without_nul(raw: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.replace("\0", "\\0") for key, value in raw.items()}
+def _with_nul(line: int, raw: Mapping[str, str]) -> Rejected:
+    """A row that PostgreSQL cannot store as it is."""
+    heading = next((heading for heading, cell in raw.items() if "\0" in cell), None)
+    shown = {heading: cell.replace("\0", "\\0") for heading, cell in raw.items()}
+    return Rejected(line, "holds a NUL character", heading, shown)

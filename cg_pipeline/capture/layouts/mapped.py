@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from cg_pipeline.capture import cells
-from cg_pipeline.capture.layouts.base import Column, Context, Layout, Values, add_tags, names_of, post_id
+from cg_pipeline.capture.layouts.base import Column, Context, Layout, Values, add_tags, names_of, post_id, whole_id
 from cg_pipeline.capture.observation import METRICS, Page
 from cg_pipeline.errors import ConfigError, FileRefused
 from cg_pipeline.warehouse.models.enums import PostType, PrivacyStatus
@@ -36,7 +36,8 @@ _TEXTS = ("title", "description", "permalink", "page_name", "thumbnail_url", "vi
 _LABELS = ("asset_tag", "monetization_status", "content_category", "parent_post_id")
 _NUMBERS: dict[str, cells.Parser] = {
     **dict.fromkeys((name for name in METRICS if name not in JSON), cells.count),
-    **dict.fromkeys((*MONEY, "avg_watch_percentage"), cells.decimal),
+    **dict.fromkeys(MONEY, cells.decimal),
+    "avg_watch_percentage": cells.average,
     "lifetime_seconds_viewed": cells.seconds,
     "subscribers_gained": cells.integer,
 }
@@ -91,8 +92,8 @@ class ColumnMapping:
         if not isinstance(data, dict) or not isinstance(data.get("columns"), dict):
             message = "A column mapping needs a key `columns` with lines like `post_id: heading`."
             raise ConfigError(message)
-        unknown = [key for key in data if key not in {"columns", "currency", "timezone", "snapshot_date_format"}]
         fields = field_parsers(UTC)
+        unknown = [str(key) for key in data if key not in {"columns", "currency", "timezone", "snapshot_date_format"}]
         unknown += [f"columns.{name}" for name in data["columns"] if name not in fields]
         if unknown:
             message = (
@@ -102,13 +103,15 @@ class ColumnMapping:
         if "post_id" not in data["columns"]:
             message = "The column mapping does not say which column is the post_id."
             raise ConfigError(message)
-        try:
-            zone = ZoneInfo(data.get("timezone", "UTC"))
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            message = f"timezone: {data['timezone']} is no time zone, such as UTC or Europe/Berlin."
-            raise ConfigError(message) from error
-        columns = {name: str(heading) for name, heading in data["columns"].items()}
-        return cls(columns, data.get("currency"), zone, data.get("snapshot_date_format"))
+        columns = {name: _heading(name, heading) for name, heading in data["columns"].items()}
+        currency, form = data.get("currency"), data.get("snapshot_date_format")
+        if currency is not None and str(currency) not in cells.CURRENCIES:
+            message = f"currency: {currency} is no currency: write its three capital letters (ISO 4217), such as USD."
+            raise ConfigError(message)
+        if not isinstance(form, str | None):
+            message = f'snapshot_date_format: {form} is no format of a date, such as "%y.%d.%m".'
+            raise ConfigError(message)
+        return cls(columns, currency, _zone(data.get("timezone")), form)
 
     def as_data(self) -> dict[str, Any]:
         """The mapping as it is stored."""
@@ -118,6 +121,22 @@ class ColumnMapping:
         }
 
 
+def _heading(name: str, heading: object) -> str:
+    # YAML takes an unquoted Yes or On for a truth, and the word is lost.
+    if isinstance(heading, bool) or not isinstance(heading, str | int) or not str(heading).strip():
+        message = f"columns.{name}: {heading} is no heading; write one as it stands in the file, in quotes if need be."
+        raise ConfigError(message)
+    return str(heading)
+
+
+def _zone(name: object) -> ZoneInfo:
+    try:
+        return UTC if name is None else ZoneInfo(name)  # type: ignore[arg-type]
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
+        message = f"timezone: {name} is no time zone, such as UTC or Europe/Berlin."
+        raise ConfigError(message) from error
+
+
 def field_parsers(zone: ZoneInfo) -> dict[str, cells.Parser]:
     """Which fields a mapping may fill, and how their cells are read."""
     return {
@@ -125,7 +144,7 @@ def field_parsers(zone: ZoneInfo) -> dict[str, cells.Parser]:
         **dict.fromkeys(_LABELS, cells.label),
         **_NUMBERS,
         "post_id": cells.text,
-        "page_id": cells.text,
+        "page_id": whole_id(r"\S+"),
         "snapshot_date": cells.text,
         "post_type": _one_of(PostType),
         "privacy_status": _one_of(PrivacyStatus),
@@ -150,54 +169,67 @@ def layout_of(mapping: ColumnMapping, platform: str) -> Layout:
         platform=platform,
         known_by=tuple(frozenset({names_of(heading)[0]}) for heading in mapping.columns.values()),
         columns=tuple(
-            Column(f"_{name}" if name in hidden else name, (names_of(heading)[0],), parsers[name], money=name in MONEY)
+            Column(
+                field=f"_{name}" if name in hidden else name,
+                headings=names_of(heading)[:1],
+                parse=parsers[name],
+                money=name in MONEY,
+                required=True,
+            )
             for name, heading in mapping.columns.items()
         ),
         finish=partial(_finish, mapping, platform),
         page=partial(_page, platform),
+        currency=mapping.currency,
     )
 
 
 def propose(headings: Sequence[str]) -> ColumnMapping | None:
     """A mapping for a table with these headings, by what other tools call our fields; None without an id column."""
     present = {names_of(heading)[0]: heading for heading in reversed(headings)}
+    priced = {names_of(heading)[-1]: heading for heading in reversed(headings)} | present
     columns = {
-        field: present[name]
+        field: known[name]
         for field, names in SYNONYMS.items()
-        if (name := next((name for name in names if name in present), None))
+        for known in [priced if field in MONEY else present]
+        if (name := next((name for name in names if name in known), None))
     }
     return ColumnMapping(columns) if "post_id" in columns and len(columns) > 1 else None
 
 
 def _finish(mapping: ColumnMapping, platform: str, values: Values, context: Context) -> None:
-    if "snapshot_date" in mapping.columns:
-        _check_day(mapping, values.get("_snapshot_date"), context.as_of)
-    if mapping.currency:
-        values["currency"] = mapping.currency
+    if "_snapshot_date" in values:
+        _check_day(mapping, values["_snapshot_date"] or "", context)
     if parent := values.get("parent_post_id"):
         values["parent_post_id"] = f"{platform}_{parent}"
     add_tags(values)
 
 
-def _check_day(mapping: ColumnMapping, cell: str | None, as_of: date) -> None:
+def _check_day(mapping: ColumnMapping, cell: str, context: Context) -> None:
     """A row's own day must be the day of the import: today's counters never land under another day."""
     heading = mapping.columns["snapshot_date"]
     try:
-        if mapping.snapshot_date_format:
-            day = datetime.strptime(cell or "", mapping.snapshot_date_format).date()  # noqa: DTZ007  a day has no zone
-        else:
-            day = datetime.fromisoformat(cell or "").date()
-    except ValueError as error:
-        problem = f'"{cell or ""}" is no usable date.'
+        day = _day(mapping, cell, context.timezone)
+    except (ValueError, OverflowError) as error:
+        problem = f'"{cell}" is no usable date.'
         remedy = "Give its format as snapshot_date_format in the mapping, or leave snapshot_date out of it."
         raise FileRefused(problem, remedy, column=heading) from error
-    if day != as_of:
-        problem = f"The row is of {day}, but the file is imported as of {as_of}."
+    if day != context.as_of:
+        problem = f"The row is of {day}, but the file is imported as of {context.as_of}."
         raise FileRefused(problem, "Import the rows of each day as a file of their own.", column=heading)
 
 
+def _day(mapping: ColumnMapping, cell: str, reporting: ZoneInfo) -> date:
+    """The day as it is written, or the reporting day of a moment."""
+    form = mapping.snapshot_date_format
+    moment = datetime.strptime(cell, form) if form else datetime.fromisoformat(cell)  # noqa: DTZ007  the zone follows
+    if not moment.tzinfo and ":" not in cell:
+        return moment.date()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=mapping.timezone)).astimezone(reporting).date()
+
+
 def _page(platform: str, values: Values, context: Context) -> Page:
-    if page_id := values.get("_page_id"):
+    if page_id := values.get("_page_id"):  # never blank where it is mapped
         values["page_id"] = page_id
         return Page(platform, page_id, values.get("page_name"))
     if context.site is None:

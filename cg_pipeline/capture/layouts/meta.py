@@ -83,7 +83,7 @@ FACEBOOK = (
     Column("three_second_views", ("3-second video views",), cells.count),
     Column("one_minute_views", ("1-minute video views", "60-second video views"), cells.count),
     Column("lifetime_seconds_viewed", ("seconds viewed",), cells.seconds),
-    Column("_average_seconds", ("average seconds viewed", "averaged seconds viewed"), cells.decimal),
+    Column("_average_seconds", ("average seconds viewed", "averaged seconds viewed"), cells.average),
     Column("_estimated_earnings", ("estimated earnings",), cells.decimal, money=True),
     Column("_content_monetization_earnings", ("approximate content monetization earnings",), cells.decimal, money=True),
     Column("_stars_earnings", ("estimated stars earnings",), cells.decimal, money=True),
@@ -153,7 +153,7 @@ CREATOR_STUDIO = Layout(
         *FACEBOOK,
     ),
     blocks=(
-        Block("views_by_country", re.compile(r"views by country \(.*\((\w\w)\)\)")),
+        Block("views_by_country", re.compile(r"views by country \(.*\((\w\w)\)\)"), str.upper),
         Block("demographic_data", re.compile(r"views by top audience \((.*)\)")),
         Block("traffic_source", re.compile("60-second views from (.*)")),
     ),

@@ -10,6 +10,8 @@ from cg_pipeline.errors import FileRefused
 # Creator Studio stands first: its files may have all that marks a Business Suite file.
 LAYOUTS = (CREATOR_STUDIO, BUSINESS_SUITE_FACEBOOK, BUSINESS_SUITE_INSTAGRAM, YOUTUBE_STUDIO, TIKTOK_STUDIO)
 
+MOST_LISTED = 2_000  # characters of headings in a message
+
 # Headings (lower case) that mark a table of something else -> what it is, what to do.
 NOT_POSTS: tuple[tuple[frozenset[str], str, str], ...] = (
     (
@@ -94,7 +96,10 @@ def _not_posts(headings: Sequence[str]) -> FileRefused | None:
 
 
 def _unknown(headings: Sequence[str]) -> FileRefused:
-    problem = f"The headings are of no known export: {', '.join(headings)}."
+    listed = ", ".join(headings)
+    if len(listed) > MOST_LISTED:
+        listed = f"{listed[:MOST_LISTED]}... ({len(headings)} in all)"
+    problem = f"The headings are of no known export: {listed}."
     remedy = (
         "If it is an export in another language, export it again in English (US); "
         "if it is another table with one row per post, give it a column mapping: see `cg csv inspect FILE`."

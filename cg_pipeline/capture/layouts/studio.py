@@ -2,20 +2,21 @@
 
 import calendar
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cg_pipeline.capture import cells
-from cg_pipeline.capture.layouts.base import Column, Context, Layout, Values, add_tags, post_id
+from cg_pipeline.capture.layouts.base import POST_IDS, Column, Context, Layout, Values, add_tags, post_id
 from cg_pipeline.capture.observation import Page
 from cg_pipeline.errors import FileRefused
 
-_VIDEO_LINK = re.compile(r"https?://(?:www\.)?tiktok\.com/@([\w.]+)/(?:video|photo)/(\d+)(?:[/?#].*)?")
+_LINK = re.compile(
+    rf"https?://(?:www\.)?tiktok\.com/@([\w.]+)/(video|photo)/({POST_IDS['tiktok']})(?:[/?#].*)?", re.ASCII
+)
 
 
-def _is_youtube_post(row: Sequence[str]) -> bool:
+def _is_youtube_post(content: str) -> bool:
     """`Total` heads the table, and `Showing top 500 results` ends one that was cut."""
-    return bool(row) and row[0].strip() != "Total" and not row[0].startswith("Showing top ")
+    return content.strip() != "Total" and not content.startswith("Showing top ")
 
 
 def _finish_youtube(values: Values, context: Context) -> None:
@@ -27,7 +28,7 @@ def _finish_youtube(values: Values, context: Context) -> None:
 
 
 def _youtube_page(_: Values, context: Context) -> Page:
-    if context.site is None:
+    if context.site is None or context.site.platform != "youtube":
         problem = "The table does not say which channel it belongs to."
         raise FileRefused(problem, 'Name it: cg csv import FILE --as-of DATE --site "NAME".', line=1)
     return context.site
@@ -52,7 +53,7 @@ YOUTUBE_STUDIO = Layout(
         Column("comments", ("comments added", "comments"), cells.count),
         Column("shares", ("shares",), cells.count),
         Column("subscribers_gained", ("subscribers", "subscribers gained"), cells.integer),
-        Column("avg_watch_percentage", ("average percentage viewed (%)",), cells.decimal),
+        Column("avg_watch_percentage", ("average percentage viewed (%)",), cells.average),
         Column("lifetime_earnings", ("your estimated revenue", "estimated revenue"), cells.decimal, money=True),
         Column("estimated_cpm", ("cpm",), cells.decimal, money=True),
     ),
@@ -63,12 +64,13 @@ YOUTUBE_STUDIO = Layout(
 )
 
 
-def _link(cell: str) -> tuple[str, str]:
-    match = _VIDEO_LINK.fullmatch(cell.strip())
+def _link(cell: str) -> tuple[str, str, str]:
+    """Account, `video` or `photo`, and id."""
+    match = _LINK.fullmatch(cell.strip())
     if match is None:
         message = f'"{cell}" is no link to a TikTok video'
         raise ValueError(message)
-    return match[1], match[2]
+    return match[1], match[2], match[3]
 
 
 def _export_day(cell: str) -> tuple[int, int]:
@@ -86,11 +88,11 @@ def _finish_tiktok(values: Values, context: Context) -> None:
     if (month, day) != (context.as_of.month, context.as_of.day):
         problem = f"The table was exported on {calendar.month_name[month]} {day}, not on {context.as_of}."
         raise FileRefused(problem, "Import it with the date on which it was exported.", column="Time")
-    values["_username"], values["_post_id"] = values["_link"]
-    values["permalink"] = f"https://www.tiktok.com/@{values['_username']}/video/{values['_post_id']}"
+    username, kind, number = values["_link"]
+    values["_username"], values["_post_id"], values["post_type"] = username, number, kind.capitalize()
+    values["permalink"] = f"https://www.tiktok.com/@{username}/{kind}/{number}"
     # "Post time" has no year; the upper 32 bits of a TikTok id are the second in which it was made.
-    values["publish_time"] = datetime.fromtimestamp(int(values["_post_id"]) >> 32, UTC).isoformat()
-    values["post_type"] = "Video"
+    values["publish_time"] = datetime.fromtimestamp(int(number) >> 32, UTC).isoformat()
     add_tags(values)
 
 
