@@ -5,6 +5,7 @@ belong here.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -78,7 +79,9 @@ def write_env_file(settings: Settings) -> list[str]:
     present = dotenv_values(settings.env_file)
     missing = {name: pair for name, pair in DEFAULTS.items() if name not in present}
     if missing:
+        text = settings.env_file.read_text(encoding="utf-8") if settings.env_file.exists() else ""
         with settings.env_file.open("a", encoding="utf-8") as file:
+            file.write("" if text.endswith("\n") or not text else "\n")  # the last line may be unfinished
             file.writelines(f"# {meaning}\n{name}={default}\n" for name, (default, meaning) in missing.items())
     return list(missing)
 
@@ -86,7 +89,7 @@ def write_env_file(settings: Settings) -> list[str]:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones, such as America
         message = f"CG_TIMEZONE={name} is no time zone; use a name such as UTC or America/Los_Angeles."
         raise ConfigError(message) from error
 
@@ -110,7 +113,7 @@ def _starts_everything(day: date) -> bool:
 
 
 def _seconds(name: str, value: Mapping[str, str]) -> timedelta:
-    if not value[name].isdigit():
+    if not re.fullmatch("[0-9]+", value[name]):
         message = f"{name}={value[name]} must be a whole number of seconds."
         raise ConfigError(message)
     return timedelta(seconds=int(value[name]))

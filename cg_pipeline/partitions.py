@@ -34,3 +34,11 @@ OF: dict[Kind, dg.TimeWindowPartitionsDefinition] = {
 def days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
     """The first days of the windows that a run is about."""
     return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """The tags by which Dagster knows that one run is about the windows from first to last."""
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }

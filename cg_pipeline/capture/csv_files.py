@@ -44,17 +44,25 @@ class Plan:
 def register(connection: Connection, inbox: Inbox, as_of: date, now: datetime) -> list[KnownFile]:
     """Note which files have come or changed since the last time, and return the register of the day.
 
-    A file whose bytes are known under another name is a duplicate; one that lies under a known name with other bytes
-    replaces what was there. A file that cannot be decoded is refused here.
+    A file that lies under a known name with other bytes replaces what was there. Of files with the same bytes the first
+    that came counts, and the others are its duplicates until it is taken back. A file that cannot be decoded is
+    refused here.
     """
-    connection.execute(query("csv_files.lock_day"), {"as_of": as_of})
+    lock(connection, as_of)
     seen = {
         (file.name, file.size_bytes, file.modified_at) for file in known(connection, as_of) if file.status != "replaced"
     }
-    for file in inbox.folder(as_of):
+    folder = inbox.folder(as_of)
+    for file in folder:
         if (file.name, file.size_bytes, file.modified_at) not in seen:
             _add(connection, inbox, file, now)
+    connection.execute(query("csv_files.tell_duplicates"), {"as_of": as_of, "present": [file.name for file in folder]})
     return known(connection, as_of)
+
+
+def lock(connection: Connection, as_of: date) -> None:
+    """Wait until nobody else changes the register of the day or loads it; others wait until the transaction ends."""
+    connection.execute(query("csv_files.lock_day"), {"as_of": as_of})
 
 
 def known(connection: Connection, as_of: date) -> list[KnownFile]:
@@ -77,7 +85,7 @@ def plan(files: Sequence[KnownFile], present: set[str], *, reload: bool) -> Plan
     late = any(file.arrival_number < last_loaded for file in waiting)
     if not (reload or taken_back or late):
         return Plan(waiting, rebuild=False)
-    if missing := [file.name for file in current if file.status == "loaded" and file.name not in present]:
+    if missing := [file.name for file in current if file.loaded_at and file.name not in present]:
         message = (
             f"The day must be rebuilt from all its files, but the inbox no longer has {', '.join(missing)}: "
             "put them back, or take them out for good with `cg csv withdraw`."
@@ -102,6 +110,7 @@ def tell(
 
 def withdraw(connection: Connection, as_of: date, name: str) -> None:
     """Take a file out of the register. Raises NotFound when the day has no such file."""
+    lock(connection, as_of)
     if not connection.execute(query("csv_files.withdraw"), {"as_of": as_of, "name": name}).fetchall():
         message = f'No file "{name}" of {as_of} is loaded or waits: see `cg csv list --as-of {as_of}`.'
         raise NotFound(message)
@@ -109,31 +118,35 @@ def withdraw(connection: Connection, as_of: date, name: str) -> None:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A day whose folder differs from the register; `key` names this state of the folder."""
+    """A day with files that wait to be loaded; `key` names this state of its folder in this hour."""
 
     day: date
     key: str
 
 
 def arrivals(warehouse: Warehouse, inbox: Inbox, now: datetime) -> list[Arrival]:
-    """The days with files that are new or changed, oldest first. Files still being written wait for the next look."""
+    """The days with files that are new, changed, or not loaded yet although a run has seen them.
+
+    Oldest first; those that a run has seen come last, so that days that keep failing do not crowd out the others. A
+    day waits while one of these files is being written.
+    """
     with warehouse.connect() as connection:
         rows = connection.execute(query("csv_files.newest")).fetchall()
-    registered = {(row["as_of"], row["name"], row["size_bytes"], row["modified_at"]) for row in rows}
-    return [
-        Arrival(day, _folder_key(files))
-        for day, files in sorted(inbox.days().items())
-        if any(
-            (day, file.name, file.size_bytes, file.modified_at) not in registered and now - file.modified_at > SETTLE
-            for file in files
-        )
-    ]
+    waits = {(row["as_of"], row["name"], row["size_bytes"], row["modified_at"]): row["waits"] for row in rows}
+    unseen: list[Arrival] = []
+    seen: list[Arrival] = []
+    for day, files in sorted(inbox.days().items()):
+        states = {file: waits.get((day, file.name, file.size_bytes, file.modified_at)) for file in files}
+        due = [file for file, waiting in states.items() if waiting is not False]
+        if due and all(abs(now - file.modified_at) > SETTLE for file in due):
+            (unseen if None in states.values() else seen).append(Arrival(day, _folder_key(files, now)))
+    return unseen + seen
 
 
-def _folder_key(files: Sequence[InboxFile]) -> str:
-    """Differs whenever a file of the folder does."""
+def _folder_key(files: Sequence[InboxFile], now: datetime) -> str:
+    """Differs whenever a file of the folder does, and each hour: a key whose run failed is never run again."""
     listing = "\n".join(f"{file.name} {file.size_bytes} {file.modified_at.isoformat()}" for file in files)
-    return f"{files[0].as_of}:{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
+    return f"{files[0].as_of}:{hashlib.sha256(listing.encode()).hexdigest()[:16]}:{now:%Y%m%dT%H}"
 
 
 def holds_data(file: KnownFile, files: Sequence[KnownFile]) -> bool:

@@ -95,16 +95,18 @@ def load_day(
         raise ConfigError(message)
     began = perf_counter()
     with warehouse.connect() as connection:
-        files = csv_files.register(connection, inbox, day, clock.now())
-    plan = csv_files.plan(files, {file.name for file in inbox.folder(day)}, reload=reload)
-    report = DayReport(day, files_of_day=sum(file.status not in {"replaced", "withdrawn"} for file in files))
-    if plan.files or plan.rebuild:
-        ensure_partitions(warehouse, day, day)
-        with warehouse.connect() as connection:
+        csv_files.register(connection, inbox, day, clock.now())  # noted even where loading fails: the order of arrival
+    with warehouse.connect() as connection:
+        csv_files.lock(connection, day)
+        files = csv_files.known(connection, day)
+        plan = csv_files.plan(files, {file.name for file in inbox.folder(day)}, reload=reload)
+        report = DayReport(day, files_of_day=sum(file.status not in {"replaced", "withdrawn"} for file in files))
+        if plan.files or plan.rebuild:
+            ensure_partitions(warehouse, day, day)
             _Load(connection, inbox, day, settings, clock, progress).run(plan, files, report)
     with warehouse.connect() as connection:
         report.preview = connection.execute(query("capture.preview"), {"day": day}).fetchall()
-        counted = connection.execute(query("capture.count_day"), {"day": day}).fetchone()
+        counted = connection.execute(query("capture.count_day"), {"day": day, "source": SOURCE}).fetchone()
     report.rows_of_day = counted["rows"] if counted else 0
     report.seconds = round(perf_counter() - began, 3)
     return report
@@ -128,7 +130,6 @@ class _Load:
     def run(self, plan: csv_files.Plan, files: Sequence[KnownFile], report: DayReport) -> None:
         """Stage every file, merge what was staged, and note what became of each."""
         started_at = self.clock.now()
-        self.connection.execute(query("csv_files.lock_day"), {"as_of": self.day})
         staging.create(self.connection)
         report.files = [self._stage(number, file) for number, file in enumerate(plan.files, start=1)]
         if plan.rebuild and any(

@@ -1,14 +1,19 @@
 """The asset checks: invariants of `history.checks`, asked for the windows of a run. Blocking where they guard money."""
 
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from cg_pipeline import partitions
+from cg_pipeline.clock import today
 from cg_pipeline.defs import csv
 from cg_pipeline.defs.reporting import new_features, table
-from cg_pipeline.history.checks import ask
-from cg_pipeline.history.windows import Kind
+from cg_pipeline.history.checks import Finding, ask
+from cg_pipeline.history.windows import Kind, start_of
+from cg_pipeline.pipeline import Pipeline
 from cg_pipeline.resources import PipelineResource
 
 
@@ -58,7 +63,11 @@ RULES = [
 
 
 def check(rule: Rule) -> dg.AssetChecksDefinition:
-    """The asset check of one rule: fails with the rows that break it."""
+    """The asset check of one rule: fails with the rows that break it.
+
+    It has a result for each window of the run. A run about no windows, as the button "Execute all" starts it, has one
+    result for the whole history.
+    """
 
     @dg.asset_check(
         name=rule.question,
@@ -67,17 +76,64 @@ def check(rule: Rule) -> dg.AssetChecksDefinition:
         blocking=rule.blocking,
         partitions_def=partitions.OF[rule.kind],
     )
-    def invariant(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
-        windows = partitions.days(context)
-        with pipeline.open().warehouse.connect() as connection:
-            finding = ask(connection, rule.question, rule.kind, windows[0], windows[-1])
-        return dg.AssetCheckResult(
-            passed=finding.holds,
-            severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
-            metadata={"windows": len(windows), "broken_by": len(finding.rows), "rows": table(finding.rows)},
-        )
+    def invariant(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> Any:  # Dagster types only one
+        opened = pipeline.open()
+        zone = opened.settings.timezone
+        with opened.warehouse.connect() as connection:
+            for asked in _asked(context, rule, opened):
+                finding = ask(connection, rule.question, rule.kind, asked.first, asked.last, zone)
+                yield _evaluation(context, rule, asked, finding)
+        yield dg.Output(None)
 
     return invariant
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The windows that one result is about. `partition` is None for the whole history."""
+
+    partition: str | None
+    first: date
+    last: date
+
+
+def _asked(context: dg.AssetCheckExecutionContext, rule: Rule, opened: Pipeline) -> list[Asked]:
+    if context.has_partition_key or context.has_partition_key_range:
+        return [Asked(day.isoformat(), day, day) for day in partitions.days(context)]
+    open_window = start_of(rule.kind, today(opened.clock, opened.settings.timezone))
+    return [Asked(None, opened.settings.history_start, open_window)]
+
+
+def _evaluation(
+    context: dg.AssetCheckExecutionContext, rule: Rule, asked: Asked, finding: Finding
+) -> dg.AssetCheckEvaluation:
+    """What Dagster makes of an AssetCheckResult in a run about one window; about several, it cannot."""
+    return dg.AssetCheckEvaluation(
+        asset_key=rule.asset,
+        check_name=rule.question,
+        partition=asked.partition,
+        passed=finding.holds,
+        severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
+        blocking=rule.blocking,
+        metadata={
+            "windows": f"{asked.first} to {asked.last}",
+            "broken_by": len(finding.rows),
+            "rows": table(finding.rows),
+        },
+        target_materialization_data=_target(context.instance, rule.asset, asked.partition),
+    )
+
+
+def _target(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The materialization that was checked: without it the UI takes the result of a window for one of the past."""
+    of_window = dg.AssetRecordsFilter(asset, asset_partitions=None if partition is None else [partition])
+    for found in instance.fetch_materializations(of_window, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp
+        )
+    return None
 
 
 with new_features():

@@ -42,7 +42,7 @@ with new_features():
         """Bring the royalty lines of the months in line with deltas, artists and rates."""
         opened, months = pipeline.open(), partitions.days(context)
         with logged_progress(context):
-            done = accrue(opened.warehouse, months, opened.clock)
+            done = accrue(opened.warehouse, months, opened.settings.timezone, opened.clock)
         with opened.warehouse.connect() as connection:
             totals = [vars(total) for month in months for total in payee_totals(connection, month)]
         return dg.MaterializeResult(

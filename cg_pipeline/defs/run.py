@@ -1,6 +1,6 @@
 """Runs jobs in the calling process, for the `cg` command: those of the UI, recorded in the same instance."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -8,12 +8,15 @@ from typing import Any
 
 import dagster as dg
 
+from cg_pipeline import partitions
 from cg_pipeline.defs import jobs
 from cg_pipeline.errors import CgError
 from cg_pipeline.history import stale
 from cg_pipeline.history.stale import RangeRun
 from cg_pipeline.pipeline import Pipeline
 
+# By this tag the UI finds the runs of a job. `location_name` of workspace.yaml is its second half.
+LOCATION = {".dagster/repository": "__repository__@cg_pipeline"}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -29,13 +32,7 @@ def refresh_stale(pipeline: Pipeline, before_run: Callable[[RangeRun], None] = l
     while planned := list(_due(pipeline)):
         for run in planned:
             before_run(run)
-            _execute(
-                jobs.OF[run.kind],
-                tags={
-                    "dagster/asset_partition_range_start": run.first.isoformat(),
-                    "dagster/asset_partition_range_end": run.last.isoformat(),
-                },
-            )
+            _execute(jobs.OF[run.kind], tags=partitions.range_tags(run.first, run.last))
             done.append(run)
     return done
 
@@ -46,11 +43,15 @@ def _due(pipeline: Pipeline) -> Iterator[RangeRun]:
     yield from stale.plan_runs(waiting, pipeline.clock.now(), at_once, at_once)
 
 
-def _execute(job_name: str, config: dict[str, Any] | None = None, **options: Any) -> None:
+def _execute(
+    job_name: str, config: dict[str, Any] | None = None, *, tags: Mapping[str, str] | None = None, **options: Any
+) -> None:
     job = _definitions().resolve_job_def(job_name)
     try:
         with dg.DagsterInstance.get() as instance:
-            job.execute_in_process(run_config={**QUIET, **(config or {})}, instance=instance, **options)
+            job.execute_in_process(
+                run_config={**QUIET, **(config or {})}, instance=instance, tags={**LOCATION, **(tags or {})}, **options
+            )
     except dg.DagsterError as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, CgError):

@@ -14,25 +14,28 @@ from cg_pipeline.resources import PipelineResource
     job=jobs.capture_csv,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests the partition of a day when a file in its folder is new or has changed.",
+    description="Requests the partition of a day when a file in its folder is new, has changed, or was not loaded yet.",
 )
 def csv_inbox(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
     """Compare the inbox with the register of files."""
     opened = pipeline.open()
     now = opened.clock.now()
-    arrivals = csv_files.arrivals(opened.warehouse, opened.inbox, now)
     keys = set(partitions.DAILY.get_partition_keys(current_time=now))
-    for arrival in arrivals:
-        if arrival.day.isoformat() not in keys:
-            context.log.warning(
-                "The inbox folder %s is no partition: it lies before the start or after today.", arrival.day
-            )
-    requests = [
-        dg.RunRequest(run_key=arrival.key, partition_key=day)
-        for arrival in arrivals[: csv_files.MOST_DAYS_A_TICK]
-        if (day := arrival.day.isoformat()) in keys
-    ]
-    return dg.SensorResult(requests, skip_reason=None if requests else f"No new file in {opened.inbox.url}.")
+    requests, outside = [], []
+    for arrival in csv_files.arrivals(opened.warehouse, opened.inbox, now):
+        day = arrival.day.isoformat()
+        if day in keys:
+            requests.append(dg.RunRequest(run_key=arrival.key, partition_key=day))
+        else:
+            outside.append(day)
+    if outside:
+        context.log.warning(
+            "Not loaded, because they lie before the start or after today: the inbox folders %s.", ", ".join(outside)
+        )
+    return dg.SensorResult(
+        requests[: csv_files.MOST_DAYS_A_TICK],
+        skip_reason=None if requests else f"No new file in {opened.inbox.url}.",
+    )
 
 
 @dg.sensor(
@@ -53,10 +56,7 @@ def stale_windows(context: dg.SensorEvaluationContext, pipeline: PipelineResourc
             dg.RunRequest(
                 run_key=run.key,
                 job_name=jobs.OF[run.kind],
-                tags={
-                    "dagster/asset_partition_range_start": run.first.isoformat(),
-                    "dagster/asset_partition_range_end": run.last.isoformat(),
-                },
+                tags=partitions.range_tags(run.first, run.last),
             )
             for run in runs
         ],

@@ -112,5 +112,6 @@ def why_idle(windows: Sequence[StaleWindow], now: datetime) -> str:
 
 def _is_due(window: StaleWindow, now: datetime, settle: timedelta, limit: timedelta) -> bool:
     if window.requested_at is not None:
-        return now >= window.requested_at + min(RETRY_BASE * (1 << window.attempts), RETRY_LIMIT)
+        delay = RETRY_BASE * (1 << min(window.attempts, 6))  # six doublings reach the limit, forty overflow a timedelta
+        return now >= window.requested_at + min(delay, RETRY_LIMIT)
     return now >= min(window.marked_at + settle, window.first_marked_at + limit)

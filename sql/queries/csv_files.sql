@@ -58,8 +58,9 @@ where id = %(id)s
 update csv_files set loaded_at = null where as_of = %(as_of)s and status in ('replaced', 'withdrawn', 'duplicate')
 
 -- name: withdraw
+-- A duplicate too: it would count as soon as the file that it repeats is taken back.
 update csv_files set status = 'withdrawn'
-where as_of = %(as_of)s and name = %(name)s and status in ('arrived', 'loaded', 'refused')
+where as_of = %(as_of)s and name = %(name)s and status not in ('replaced', 'withdrawn')
 returning sha256
 
 -- name: newest
