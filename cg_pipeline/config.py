@@ -7,7 +7,7 @@ belong here.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,7 +26,26 @@ DEFAULTS = {
     "CG_DAGSTER_URL": ("", "PostgreSQL database for Dagster's storage; empty: <warehouse>_dagster on the same server"),
     "CG_SETTLE_SECONDS": ("30", "how long a stale window rests after its last change before it is recomputed"),
     "CG_SETTLE_LIMIT_SECONDS": ("900", "the longest that a stale window waits while changes keep coming"),
+    "CG_CLOSING_GRACE_HOURS": (
+        "6",
+        "how long after midnight a platform that only knows now may still fill the day before",
+    ),
+    "CG_ANSWERS_KEPT_DAYS": ("35", "how long the platforms' answers are kept, from which a day can be read again"),
+    "CG_SITES_AT_ONCE": (
+        "16",
+        "how many sites of a platform are read at the same time; each holds a database connection",
+    ),
+    "CG_ENCRYPTION_KEYS": (
+        "",
+        "keys of the tokens, newest first; made by `cg init`: without it the tokens cannot be read",
+    ),
 }
+MADE = {"CG_ENCRYPTION_KEYS"}
+"""What `cg init` makes instead of leaving it empty."""
+
+PLATFORMS = ("facebook", "instagram", "youtube", "tiktok", "twitter", "threads")
+OF_A_PLATFORM = ("API_URL", "CLIENT_ID", "CLIENT_SECRET")
+"""For each platform CG_<PLATFORM>_...: another address of its API, and the app that is registered with it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,12 @@ class Settings:
     dagster_url: str | None
     settle: timedelta
     settle_limit: timedelta
+    closing_grace: timedelta
+    answers_kept: timedelta
+    sites_at_once: int
+    encryption_keys: str = field(repr=False)
+    platforms: Mapping[str, Mapping[str, str]] = field(repr=False)
+    """By platform what is set of `OF_A_PLATFORM`."""
 
     @property
     def env_file(self) -> Path:
@@ -70,11 +95,19 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         dagster_url=value["CG_DAGSTER_URL"] or None,
         settle=_seconds("CG_SETTLE_SECONDS", value),
         settle_limit=_seconds("CG_SETTLE_LIMIT_SECONDS", value),
+        closing_grace=_whole("CG_CLOSING_GRACE_HOURS", value, "hours") * timedelta(hours=1),
+        answers_kept=_whole("CG_ANSWERS_KEPT_DAYS", value, "days") * timedelta(days=1),
+        sites_at_once=max(1, _whole("CG_SITES_AT_ONCE", value, "sites")),
+        encryption_keys=value["CG_ENCRYPTION_KEYS"],
+        platforms={platform: _of_platform(platform, given) for platform in PLATFORMS},
     )
 
 
-def write_env_file(settings: Settings) -> list[str]:
-    """Add to the installation's `.env` each setting that it lacks, and return their names. Never changes a line."""
+def write_env_file(settings: Settings, made: Mapping[str, str] | None = None) -> list[str]:
+    """Add to the installation's `.env` each setting that it lacks, and return their names. Never changes a line.
+
+    `made` are the values of settings that are made for each installation. Only the owner may read the file.
+    """
     settings.home.mkdir(parents=True, exist_ok=True)
     present = dotenv_values(settings.env_file)
     missing = {name: pair for name, pair in DEFAULTS.items() if name not in present}
@@ -82,7 +115,9 @@ def write_env_file(settings: Settings) -> list[str]:
         text = settings.env_file.read_text(encoding="utf-8") if settings.env_file.exists() else ""
         with settings.env_file.open("a", encoding="utf-8") as file:
             file.write("" if text.endswith("\n") or not text else "\n")  # the last line may be unfinished
-            file.writelines(f"# {meaning}\n{name}={default}\n" for name, (default, meaning) in missing.items())
+            values = {name: default for name, (default, _) in DEFAULTS.items()} | dict(made or {})
+            file.writelines(f"# {meaning}\n{name}={values[name]}\n" for name, (_, meaning) in missing.items())
+        settings.env_file.chmod(0o600)
     return list(missing)
 
 
@@ -113,7 +148,16 @@ def _starts_everything(day: date) -> bool:
 
 
 def _seconds(name: str, value: Mapping[str, str]) -> timedelta:
-    if not re.fullmatch("[0-9]+", value[name]):
-        message = f"{name}={value[name]} must be a whole number of seconds."
+    return timedelta(seconds=_whole(name, value, "seconds"))
+
+
+def _whole(name: str, value: Mapping[str, str], unit: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", value[name]):
+        message = f"{name}={value[name]} must be a whole number of {unit}."
         raise ConfigError(message)
-    return timedelta(seconds=int(value[name]))
+    return int(value[name])
+
+
+def _of_platform(platform: str, given: Mapping[str, str | None]) -> dict[str, str]:
+    names = {name: f"CG_{platform.upper()}_{name}" for name in OF_A_PLATFORM}
+    return {name: value for name, variable in names.items() if (value := given.get(variable))}

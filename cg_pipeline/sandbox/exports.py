@@ -12,6 +12,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from cg_pipeline.sandbox.world import Post as WorldPost
+from cg_pipeline.sandbox.world import World
+
 FIRST_DAY = date(2026, 3, 26)
 LAST_DAY = date(2026, 4, 5)
 MISSING_DAY = date(2026, 3, 29)
@@ -200,3 +203,46 @@ def _csv(rows: Iterable[list[object]], *, bom: bool = False) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8-sig" if bom else "utf-8")
+
+
+@dataclass(frozen=True)
+class Seen(Post):
+    """A post whose counters are those of one moment."""
+
+    seen_views: int = 0
+    seen_earnings: Decimal = Decimal()
+
+    def views(self, day: date) -> int:  # noqa: ARG002  the moment is fixed
+        """Lifetime views at the moment."""
+        return self.seen_views
+
+    def earnings(self, day: date) -> Decimal:  # noqa: ARG002
+        """Lifetime earnings at the moment."""
+        return self.seen_earnings
+
+
+KINDS = {
+    "facebook": {"photo": "Photos", "reel": "Reels", "text": "Text", "video": "Videos"},
+    "instagram": {"carousel": "IG carousel", "image": "IG image", "reel": "IG reel", "story": "IG story"},
+}
+
+
+def exports_of(world: World, now: datetime) -> dict[str, bytes]:
+    """The lifetime exports of Meta Business Suite that a world's Facebook pages and Instagram accounts would give."""
+    writers: dict[str, Callable[[list[Post], date], bytes]] = {"facebook": facebook, "instagram": instagram}
+    return {
+        f"{platform}_{now:%Y%m%d}.csv": write(
+            [_seen(world, post, now) for account in world.accounts[platform] for post in world.posts(account, now)],
+            now.date(),
+        )
+        for platform, write in writers.items()
+    }
+
+
+def _seen(world: World, post: WorldPost, now: datetime) -> Seen:
+    account, seen = post.account, world.counters(post, now)
+    return Seen(
+        Page(account.platform, account.platform_id, account.name), post.native_id, post.text,
+        post.published_at.astimezone(PACIFIC), post.tag, KINDS[account.platform][post.media], seen_views=seen.views,
+        seen_earnings=seen.earnings or Decimal(),
+    )  # fmt: skip

@@ -32,6 +32,11 @@ def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:
         dagster_url=None,
         settle=timedelta(seconds=30),
         settle_limit=timedelta(minutes=15),
+        closing_grace=timedelta(hours=6),
+        answers_kept=timedelta(days=35),
+        sites_at_once=16,
+        encryption_keys="",
+        platforms={platform: {} for platform in config.PLATFORMS},
     )
 
 
