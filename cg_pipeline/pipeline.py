@@ -4,11 +4,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from cg_pipeline import config
+from cg_pipeline.capture.access import Platforms
 from cg_pipeline.capture.inbox import Inbox
-from cg_pipeline.clock import Clock, SystemClock, today
+from cg_pipeline.clock import Clock, ShiftedClock, SystemClock, today
 from cg_pipeline.config import PROJECT, Settings
 from cg_pipeline.warehouse.database import Addresses, Warehouse, ensure_database
 from cg_pipeline.warehouse.migrate import migrate
@@ -23,8 +25,12 @@ class Pipeline:
 
     @classmethod
     def open(cls, environ: Mapping[str, str] = os.environ, clock: Clock | None = None) -> "Pipeline":
-        """The installation that the environment describes. Connects to nothing yet. Raises ConfigError."""
-        return cls(config.load(environ), clock or SystemClock())
+        """The installation that the environment describes. Connects to nothing yet. Raises ConfigError.
+
+        CG_CLOCK_SHIFT_SECONDS, for simulations, lets all its processes live at another time.
+        """
+        shift = timedelta(seconds=int(environ.get("CG_CLOCK_SHIFT_SECONDS") or 0))
+        return cls(config.load(environ), clock or (ShiftedClock(shift) if shift else SystemClock()))
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -41,6 +47,11 @@ class Pipeline:
         """The CSV inbox."""
         return Inbox(self.settings.inbox)
 
+    @cached_property
+    def platforms(self) -> Platforms:
+        """How the platforms are reached."""
+        return Platforms(self.warehouse, self.settings, self.clock)
+
     def prepare(self) -> tuple[str | None, str]:
         """Make everything that a run needs: databases and their schema, the inbox, Dagster's home.
 
@@ -48,7 +59,7 @@ class Pipeline:
         """
         self.settings.home.mkdir(parents=True, exist_ok=True)
         revisions = migrate(self.warehouse, today(self.clock, self.settings.timezone))
-        ensure_database(self.addresses.dagster.set(drivername="postgresql"))
+        ensure_database(self.addresses.dagster.set(drivername="postgresql"), is_log=self.settings.database_url is None)
         self.inbox.create()
         self.settings.dagster_home.mkdir(exist_ok=True)
         part = self.settings.dagster_home / f".dagster.{os.getpid()}.yaml"

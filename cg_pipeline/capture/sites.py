@@ -1,11 +1,11 @@
 """Sites by name, and their settings: which there are, what they may be, what must be recomputed when one changes."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from cg_pipeline.capture.cells import CURRENCIES
 from cg_pipeline.capture.layouts.mapped import ColumnMapping
 from cg_pipeline.clock import Clock
 from cg_pipeline.errors import ConfigError, NotFound
@@ -25,7 +25,7 @@ class FoundSite:
 
 
 def _currency(text: str) -> str:
-    if re.fullmatch(r"[A-Z]{3}", text) is None:
+    if text not in CURRENCIES:
         message = f'"{text}" is no currency: write its three capital letters (ISO 4217), such as USD.'
         raise ConfigError(message)
     return text
@@ -74,6 +74,11 @@ def add(connection: Connection, platform: str, platform_id: str, name: str | Non
         message = f"{platform} {platform_id} is a site already: see `cg site list`."
         raise ConfigError(message)
     return FoundSite(row["id"], shown, platform, platform_id)
+
+
+def set_status(connection: Connection, site: FoundSite, status: str, clock: Clock) -> None:
+    """Pause a site, or let it be captured again."""
+    connection.execute(query("sites.set_status"), {"site_id": site.id, "status": status, "now": clock.now()})
 
 
 def put_setting(connection: Connection, site: FoundSite, key: str, text: str, clock: Clock) -> None:

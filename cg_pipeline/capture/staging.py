@@ -27,8 +27,9 @@ MANY_ROWS = 5_000  # of a day: enough to mislead the planner if it is not told
 class Capture:
     """One merge: which day and source, when it started and when it is written, and the files in their order.
 
-    `replace`: the rows are all that the source has for the day, so that what it said before is taken back.
-    `timezone` is the reporting zone, in which a publish time is a day.
+    `replace`: the rows are all that the source has for the day, of `only_site` if given, so that what it said before is
+    taken back. `timezone` is the reporting zone, in which a publish time is a day. `observed_at` is when the counters
+    were read (default: `now`), `log_id` the sync log that the capture has begun already.
     """
 
     day: date
@@ -38,6 +39,9 @@ class Capture:
     now: datetime
     file_ids: Sequence[UUID] = ()
     replace: bool = False
+    only_site: UUID | None = None
+    observed_at: datetime | None = None
+    log_id: UUID | None = None
 
     def values(self) -> dict[str, Any]:
         """The parameters that all statements share."""
@@ -49,6 +53,9 @@ class Capture:
             "now": self.now,
             "file_ids": list(self.file_ids),
             "replace": self.replace,
+            "only_site": self.only_site,
+            "observed_at": self.observed_at or self.now,
+            "log_id": self.log_id,
         }
 
 

@@ -1,7 +1,7 @@
 """Invariants that must hold after every run, as questions to the database. `defs` makes asset checks of them."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,8 +24,17 @@ class Finding:
         return not self.rows
 
 
-def ask(connection: Connection, name: str, kind: Kind, first: date, last: date, timezone: ZoneInfo) -> Finding:
-    """Ask `sql/queries/checks.sql` about the windows from `first` to `last`; `timezone` is the reporting zone."""
+@dataclass(frozen=True)
+class Subject:
+    """What a question is about besides windows: reporting zone, time, and the platform where it is about one."""
+
+    timezone: ZoneInfo
+    now: datetime | None = None
+    platform: str | None = None
+
+
+def ask(connection: Connection, name: str, kind: Kind, first: date, last: date, subject: Subject) -> Finding:
+    """Ask `sql/queries/checks.sql` about the windows from `first` to `last`."""
     days = connection.execute(query("deltas.captured_days"), {"day": first}).fetchone() or {}
     values = {
         "first": first,
@@ -35,6 +44,8 @@ def ask(connection: Connection, name: str, kind: Kind, first: date, last: date, 
         "period": kind,
         "length": _LENGTHS.get(kind),
         "first_day": days.get("first_day"),
-        "timezone": timezone.key,
+        "timezone": subject.timezone.key,
+        "now": subject.now,
+        "platform": subject.platform,
     }
     return Finding(connection.execute(query(f"checks.{name}"), values).fetchall())

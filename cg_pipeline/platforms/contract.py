@@ -57,7 +57,7 @@ class Renewal:
 
 
 class Connector(Dialect, Protocol):
-    """One platform: its dialect, and what can be asked of it."""
+    """One platform: its dialect, and what can be asked of it. The connectors inherit from it, for its defaults."""
 
     platform: str
     as_of: AsOf
@@ -69,9 +69,9 @@ class Connector(Dialect, Protocol):
     scopes: Mapping[str, str]
     """What needs which permission: permission -> what it gives."""
     posts_a_page: int
-    lists_all: bool
+    lists_all: bool = True
     """Whether the listing has no end before the oldest post. Otherwise posts older than it reaches are not missed."""
-    fleeting: frozenset[str]
+    fleeting: frozenset[str] = frozenset()
     """The post types (as in `posts.post_type`) that stop being listed by themselves: they are never missed."""
 
     def account(self, reading: Reading) -> AccountRecord:

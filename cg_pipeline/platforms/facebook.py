@@ -22,7 +22,7 @@ from cg_pipeline.errors import (
     Unavailable,
 )
 from cg_pipeline.platforms import graph
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.facebook_metrics import BOTH, METRICS, money, values_of
 from cg_pipeline.platforms.graph_nodes import (
     ANY,
@@ -83,7 +83,7 @@ def _money_ladder() -> Ladder:
     return Ladder("insights", ".period(lifetime)", "id", {}, [("money",)])
 
 
-class Facebook:
+class Facebook(Connector):
     """Facebook, as those see it who manage a page.
 
     Of a site's tokens the access token is that of the page, which does not expire by itself; the refresh token is the
@@ -102,8 +102,6 @@ class Facebook:
         "read_insights": "all other counters, and earnings",
     }
     posts_a_page = 100
-    lists_all = True
-    fleeting: frozenset[str] = frozenset()
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token as a bearer."""
@@ -207,13 +205,12 @@ class Facebook:
         """In the last two weeks of the person's token; once it is over, the page's still serves, but not anew."""
         return tokens.expires_at is not None and tokens.expires_at - RENEW_BEFORE <= now < tokens.expires_at
 
-    def minimum_calls(self, posts: int, videos: int | None = None) -> int:
+    def minimum_calls(self, posts: int, videos: int = 0) -> int:
         """One for the account, one a page; for each 50 videos one, and for the earnings of each 50 posts one.
 
-        How many of the posts are videos is not in their number: unless it is given, all are.
+        How many of the posts are videos is not in their number: unless it is given, none is.
         """
-        films = posts if videos is None else videos
-        return 1 + max(1, -(-posts // self.posts_a_page)) + -(-films // BATCH) + -(-posts // BATCH)
+        return 1 + max(1, -(-posts // self.posts_a_page)) + -(-videos // BATCH) + -(-posts // BATCH)
 
     def _nodes(self, reading: Reading) -> Nodes:
         return Nodes(reading, self, VERSION, METRICS)

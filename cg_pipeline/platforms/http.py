@@ -5,24 +5,37 @@ What an answer means is the platform module's business: it classifies answers in
 """
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import requests
 
 from cg_pipeline.clock import Clock
-from cg_pipeline.errors import Disconnected, Gone, InvalidMetric, Throttled, TokenExpired, Transient, Unavailable
+from cg_pipeline.errors import (
+    CreditsDepleted,
+    Disconnected,
+    Gone,
+    Refused,
+    Throttled,
+    TokenExpired,
+    Transient,
+    Unavailable,
+)
 
 TIMEOUT_SECONDS = (10, 60)
 TRIES = 5
 LONGEST_PAUSE = timedelta(seconds=30)
 """A longer pause that a platform asks for is not slept through: the site is taken up again after it."""
+
+# Its log of addresses would hold the token of a renewal that takes it as a parameter.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 SECRET_PARAMETERS = frozenset({"access_token", "client_secret", "input_token", "fb_exchange_token", "refresh_token"})
 
@@ -216,7 +229,9 @@ class Caller:
             self.usage.quota_left, self.usage.quota_reset = quota
         try:
             body = self._dialect.check(answer, now)
-        except (InvalidMetric, Gone):
+        except (Disconnected, CreditsDepleted):
+            raise
+        except (Refused, Gone):  # the platform would say it again, and the reading may go on without
             self._memory.keep(request, answer)
             raise
         self._memory.keep(request, answer)
@@ -252,8 +267,11 @@ def pages(first: str | None, read: Callable[[str | None], tuple[list[Any], str |
 
 def retry_at(answer: Answer, now: datetime) -> datetime | None:
     """When to ask again, by `Retry-After` (seconds or a date, RFC 9110) or `x-rate-limit-reset` (epoch seconds)."""
-    if (after := answer.headers.get("retry-after")) is not None:
-        return now + timedelta(seconds=int(after)) if after.isdigit() else parsedate_to_datetime(after)
+    after = answer.headers.get("retry-after", "")
+    if after.isdecimal():
+        return now + timedelta(seconds=int(after))
+    if (moment := parsedate_tz(after)) is not None:
+        return datetime.fromtimestamp(mktime_tz(moment), now.tzinfo)
     if (reset := answer.headers.get("x-rate-limit-reset", "")).isdigit():
         return datetime.fromtimestamp(int(reset), now.tzinfo)
     return None

@@ -19,7 +19,7 @@ from cg_pipeline.errors import (
     TokenExpired,
 )
 from cg_pipeline.platforms import graph
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages, retry_at
 from cg_pipeline.platforms.records import AccountRecord, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Kind, Metric, Registry, ask
@@ -77,7 +77,7 @@ LIFE = timedelta(days=60)
 RENEW_AFTER = timedelta(days=7)  # well above the 24 hours that a token must be old
 
 
-class Instagram:
+class Instagram(Connector):
     """Instagram, as the owner of a professional account sees it."""
 
     platform = "instagram"
@@ -91,7 +91,7 @@ class Instagram:
     }
     posts_a_page = 100
     lists_all = False
-    fleeting: frozenset[str] = frozenset({"Status"})  # stories
+    fleeting = frozenset({"Status"})  # stories
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token as a bearer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cg_pipeline.errors import Disconnected, Gone, Refused, TokenExpired
 from cg_pipeline.platforms import graph
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages
 from cg_pipeline.platforms.records import AccountRecord, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Metric, Registry, ask
@@ -35,7 +35,7 @@ SHARING = ("reposts", "quotes", "shares")
 RENEW_BEFORE = timedelta(days=14)
 
 
-class Threads:
+class Threads(Connector):
     """Threads, as the owner of a profile sees it."""
 
     platform = "threads"
@@ -48,8 +48,6 @@ class Threads:
         "threads_manage_insights": "all counters",
     }
     posts_a_page = 100
-    lists_all = True
-    fleeting: frozenset[str] = frozenset()
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token as a bearer."""

@@ -24,7 +24,7 @@ from cg_pipeline.errors import (
     TokenExpired,
     Unavailable,
 )
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages, require_whole, retry_at
 from cg_pipeline.platforms.records import AccountRecord, Json, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Kind, Metric, Registry, Retired, ask
@@ -109,7 +109,7 @@ ERRORS: Mapping[int, tuple[type[CgError], str]] = {
 RENEW_BEFORE = timedelta(minutes=30)  # access tokens live a day, and soon perhaps only two hours
 
 
-class Tiktok:
+class Tiktok(Connector):
     """TikTok, as the owner of an account sees it. A site's platform id is the `open_id` of its consent."""
 
     platform = "tiktok"
@@ -126,8 +126,6 @@ class Tiktok:
         "video.insights": "reach, watch time, audience and all other metrics",
     }
     posts_a_page = 20
-    lists_all = True
-    fleeting: frozenset[str] = frozenset()
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token in TikTok's own header."""
@@ -341,7 +339,6 @@ def _post(item: Json, reading: Reading, reasons: Mapping[str, str]) -> PostRecor
         "permalink": str(item.get("share_url") or "").partition("?")[0] or None,
         "page_id": reading.platform_id,
         "page_name": reading.username,
-        "thumbnail_url": item.get("thumbnail_url") or None,
         "privacy_status": "public",  # no others are listed
     }
     known = {name: value for name, value in attributes.items() if value is not None}

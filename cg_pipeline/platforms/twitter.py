@@ -23,7 +23,7 @@ from cg_pipeline.errors import (
     TokenExpired,
     Unavailable,
 )
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages, require_whole, retry_at
 from cg_pipeline.platforms.records import AccountRecord, Json, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Metric, Registry, ask
@@ -67,7 +67,7 @@ FIRST_IMPRESSIONS = datetime(2022, 12, 15, tzinfo=UTC)  # older posts were never
 FIRST_ID_MS = 1_288_834_974_657
 
 
-class Twitter:
+class Twitter(Connector):
     """X, as the owner of an account sees it."""
 
     platform = "twitter"
@@ -82,7 +82,6 @@ class Twitter:
     }
     posts_a_page = 100
     lists_all = False
-    fleeting: frozenset[str] = frozenset()
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token as a bearer."""

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from cg_pipeline import errors
 from cg_pipeline.errors import AccessDenied, Disconnected, Gone, Refused, Throttled, Unavailable
-from cg_pipeline.platforms.contract import AsOf, Reading, Renewal
+from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages, require_whole, retry_at
 from cg_pipeline.platforms.records import AccountRecord, Json, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Kind, Metric, Registry, ask
@@ -85,7 +85,7 @@ class _Found:
     refused: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
-class Youtube:
+class Youtube(Connector):
     """YouTube, as the owner of a channel sees it."""
 
     platform = "youtube"
@@ -99,8 +99,6 @@ class Youtube:
         MONEY_SCOPE: "money and counters of advertising",
     }
     posts_a_page = 50
-    lists_all = True
-    fleeting: frozenset[str] = frozenset()
     demographics = False
     """Viewers by age and gender: one call a video, as percentages add up within one answer. Off unless wanted."""
 

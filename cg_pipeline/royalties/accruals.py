@@ -121,7 +121,7 @@ def _accrue(connection: Connection, month: date, timezone: ZoneInfo, clock: Cloc
 
 def _require_sound_deltas(connection: Connection, month: date, timezone: ZoneInfo) -> None:
     """A blocking check holds back only what runs with it: money asks again."""
-    broken = checks.ask(connection, "telescoping", Kind.ROYALTY, month, month, timezone).rows
+    broken = checks.ask(connection, "telescoping", Kind.ROYALTY, month, month, checks.Subject(timezone)).rows
     if broken:
         first = broken[0]
         message = (

@@ -24,6 +24,7 @@ CORRECTED_DAY = date(2026, 3, 30)
 FALL_DAY = date(2026, 4, 2)
 """On this day the platform takes back views and earnings of one post."""
 
+YOUTUBE_FILE = "Table data.csv"
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
@@ -119,7 +120,7 @@ def exports(day: date, *, wrong: bool = False) -> dict[str, bytes]:
     writers: dict[str, tuple[str, Callable[[list[Post], date], bytes]]] = {
         f"{FIRST_DAY:%b-%d-%Y}_{day:%b-%d-%Y}_{day:%Y%m%d}01.csv": ("facebook", facebook_wrong if wrong else facebook),
         f"{FIRST_DAY:%b-%d-%Y}_{day:%b-%d-%Y}_{day:%Y%m%d}02.csv": ("instagram", instagram),
-        "Table data.csv": ("youtube", youtube_studio),
+        YOUTUBE_FILE: ("youtube", youtube_studio),
         "Content.csv": ("tiktok", tiktok_studio),
     }
     return {

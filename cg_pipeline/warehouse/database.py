@@ -93,9 +93,10 @@ class Warehouse:
             engine.dispose()
 
 
-def ensure_database(url: URL) -> None:
+def ensure_database(url: URL, *, is_log: bool = False) -> None:
     """Create the database if its server has none of that name.
 
+    `is_log`: it holds a log of many small writes, the last of which may be lost when the machine dies.
     Raises Unavailable when the server does not answer, ConfigError when it is older than PostgreSQL 15.
     """
     try:
@@ -109,7 +110,10 @@ def ensure_database(url: URL) -> None:
     with psycopg.connect(libpq(url.set(database="postgres")), autocommit=True) as connection:
         _require_version(connection)
         with suppress(errors.DuplicateDatabase, errors.UniqueViolation):  # another process made it meanwhile
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(str(url.database))))
+            name = sql.Identifier(str(url.database))
+            connection.execute(sql.SQL("create database {}").format(name))
+            if is_log:
+                connection.execute(sql.SQL("alter database {} set synchronous_commit = off").format(name))
 
 
 def _require_version(connection: psycopg.Connection[Any]) -> None:

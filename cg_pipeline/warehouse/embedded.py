@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 
 SETTINGS = {
     "shared_buffers": "256MB",
+    "max_connections": "200",
     "max_wal_size": "4GB",
     "work_mem": "64MB",
     "maintenance_work_mem": "256MB",

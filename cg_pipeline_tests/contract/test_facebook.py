@@ -109,7 +109,7 @@ def test_a_full_capture_takes_the_fewest_calls(posts_each: int, hours: int) -> N
 
 def test_the_calls_for_a_thousand_posts_are_a_page_a_hundred_and_a_batch_for_fifty() -> None:
     assert Facebook().minimum_calls(1000, 500) == 1 + 10 + 10 + 20
-    assert Facebook().minimum_calls(1000) == 1 + 10 + 20 + 20
+    assert Facebook().minimum_calls(1000) == 1 + 10 + 20
     assert Facebook().minimum_calls(0) == 2
 
 

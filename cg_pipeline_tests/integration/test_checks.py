@@ -39,7 +39,7 @@ def sound(lab: Lab) -> Lab:
 
 
 def ask(connection: Connection, name: str, kind: Kind, first: date = DAYS[0], last: date = DAYS[-1]) -> list[Any]:
-    found = checks.ask(connection, name, kind, start_of(kind, first), start_of(kind, last), UTC_ZONE)
+    found = checks.ask(connection, name, kind, start_of(kind, first), start_of(kind, last), checks.Subject(UTC_ZONE))
     assert found.holds == (not found.rows)
     return found.rows
 

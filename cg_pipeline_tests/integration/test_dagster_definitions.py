@@ -10,11 +10,12 @@ import dagster as dg
 import pytest
 
 from cg_pipeline import partitions
-from cg_pipeline.config import PROJECT
+from cg_pipeline.config import PLATFORMS, PROJECT
 from cg_pipeline.definitions import defs
 from cg_pipeline.history.windows import Kind, end_of, start_of
 
 BLOCKING, WARNING = True, False
+SNAPSHOTS = sorted(f"{source}/snapshots" for source in ("csv", *PLATFORMS))
 
 # asset -> group, kinds, most partitions in a run of a backfill, what it needs, its checks
 ASSETS = {
@@ -26,7 +27,18 @@ ASSETS = {
         ["csv/posts"],
         {"repeated_keys": BLOCKING, "quarantined_rows": WARNING, "thin_captures": WARNING},
     ),
-    "deltas/daily": ("history", "postgres", 100, ["csv/snapshots"], {"telescoping": BLOCKING}),
+    **{f"{name}/posts": ("capture", "api postgres", 1, [], {"ending_tokens": WARNING}) for name in PLATFORMS},
+    **{
+        f"{name}/snapshots": (
+            "capture",
+            "api postgres",
+            1,
+            [f"{name}/posts"],
+            {"repeated_keys": BLOCKING, "incomplete_sites": WARNING, "thin_captures": WARNING},
+        )
+        for name in PLATFORMS
+    },
+    "deltas/daily": ("history", "postgres", 100, SNAPSHOTS, {"telescoping": BLOCKING}),
     "deltas/weekly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/monthly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/quarterly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
@@ -40,6 +52,8 @@ ASSETS = {
 }
 JOBS = {
     "capture_csv": ["csv/posts", "csv/snapshots"],
+    **{f"capture_{name}": [f"{name}/posts", f"{name}/snapshots"] for name in PLATFORMS},
+    "capture_all": sorted([*SNAPSHOTS, *(name.replace("snapshots", "posts") for name in SNAPSHOTS)]),
     "deltas_daily": ["deltas/daily"],
     "deltas_weekly": ["deltas/weekly"],
     "deltas_monthly": ["deltas/monthly"],
@@ -48,9 +62,9 @@ JOBS = {
 }
 SENSORS = {
     "csv_inbox": ({"capture_csv"}, 30),
-    "stale_windows": (JOBS.keys() - {"capture_csv"}, 30),
+    "stale_windows": ({name for name in JOBS if not name.startswith("capture_")}, 30),
 }
-SCHEDULES = {"nightly": ("capture_csv", "30 0 * * *", "UTC")}
+SCHEDULES = {"nightly": ("capture_all", "30 0 * * *", "UTC")}
 RESOURCES = {"pipeline", "io_manager"}
 
 
@@ -142,7 +156,7 @@ def test_an_asset_says_whose_it_is_where_it_lies_and_what_its_columns_mean(
     assert any(not column.constraints.nullable for column in columns)
 
 
-@pytest.mark.parametrize("asset", [asset for asset in ASSETS if not asset.startswith("csv/")])
+@pytest.mark.parametrize("asset", [asset for asset in ASSETS if ASSETS[asset][0] != "capture"])
 def test_the_lineage_of_columns_names_columns_that_exist(definitions: dg.Definitions, asset: str) -> None:
     spec = specs(definitions)[asset]
     lineage = spec.metadata["dagster/column_lineage"]

@@ -308,10 +308,13 @@ found = {}
 for text in json.loads(sys.argv[1]):
     moment = datetime.fromisoformat(text).replace(tzinfo=zone)
     context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
-    (request,) = nightly.evaluate_tick(context).run_requests
-    assert request.partition_key in DAILY.get_partition_keys(current_time=moment)
+    requests = nightly.evaluate_tick(context).run_requests
+    assert {request.partition_key for request in requests} <= set(DAILY.get_partition_keys(current_time=moment))
+    asked = {request.asset_selection[0].path[0]: request for request in reversed(requests)}
+    assert len(asked) == 7 and len(requests) == 7 + 3, "YouTube's last three days still settle"
+    (day,) = {request.partition_key for request in asked.values()}
     assert moment.date().isoformat() == DAILY.get_partition_keys(current_time=moment)[-1]
-    found[text] = request.partition_key
+    found[text] = day
 print(json.dumps({"zone": zone.key, "found": found}))
 """
     done = subprocess.run(

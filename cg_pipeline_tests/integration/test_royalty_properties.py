@@ -53,16 +53,16 @@ def test_every_invariant_holds_on_whatever_was_captured_and_recomputed(lab: Lab,
     for step in script:
         step(lab)
     lab.recompute()
-    months = MONTHS[0], MONTHS[-1]
+    months, subject = (MONTHS[0], MONTHS[-1]), checks.Subject(UTC_ZONE)
 
     with lab.warehouse.connect() as connection:
         for day in DAYS:
-            assert checks.ask(connection, "telescoping", Kind.DAILY, day, day, UTC_ZONE).holds
-        assert checks.ask(connection, "telescoping", Kind.DAILY, DAYS[0], DAYS[-1], UTC_ZONE).holds
+            assert checks.ask(connection, "telescoping", Kind.DAILY, day, day, subject).holds
+        assert checks.ask(connection, "telescoping", Kind.DAILY, DAYS[0], DAYS[-1], subject).holds
         for kind in (Kind.MONTHLY, Kind.ROYALTY):
-            assert checks.ask(connection, "telescoping", kind, *months, UTC_ZONE).holds
+            assert checks.ask(connection, "telescoping", kind, *months, subject).holds
         for kind in LONGER:
             first, last = start_of(kind, DAYS[0]), start_of(kind, DAYS[-1])
-            assert checks.ask(connection, "sums", kind, first, last, UTC_ZONE).holds
-        assert checks.ask(connection, "tie_out", Kind.ROYALTY, *months, UTC_ZONE).holds
-        assert checks.ask(connection, "repeated_keys", Kind.DAILY, DAYS[0], DAYS[-1], UTC_ZONE).holds
+            assert checks.ask(connection, "sums", kind, first, last, subject).holds
+        assert checks.ask(connection, "tie_out", Kind.ROYALTY, *months, subject).holds
+        assert checks.ask(connection, "repeated_keys", Kind.DAILY, DAYS[0], DAYS[-1], subject).holds

@@ -265,7 +265,10 @@ def test_numbers_that_are_not_finite_are_refused(value: Any) -> None:
 # all models
 
 
-@pytest.mark.parametrize("mapper", models.Base.registry.mappers, ids=lambda mapper: mapper.class_.__name__)
+MAPPERS = sorted(models.Base.registry.mappers, key=lambda mapper: mapper.class_.__name__)
+
+
+@pytest.mark.parametrize("mapper", MAPPERS, ids=lambda mapper: mapper.class_.__name__)
 def test_every_model_says_what_one_row_is(mapper: Any) -> None:
     assert mapper.class_.__doc__
 

@@ -151,7 +151,7 @@ def test_what_is_no_token_is_refused_and_asks_for_rotation(text: str) -> None:
         json.dumps({"alg": "dir", "enc": "A256CBC-HS512", "zip": "DEF", "kid": kid(NEW), "ctx": HERE}).encode(),
         json.dumps({"alg": "dir", "enc": "A256CBC-HS512", "kid": kid(NEW)}).encode(),
     ],
-    ids=lambda header: header[:70].decode(),
+    ids=range(9),
 )
 def test_a_header_of_another_shape_is_refused(header: bytes) -> None:
     rest = RING.encrypt(SECRET, HERE).split(".", 1)[1]

@@ -78,16 +78,17 @@ from staging
 group by file_number
 
 -- name: clear_quarantine
--- What earlier readings of the same files left there.
-delete from quarantine where csv_file_id = any(%(file_ids)s)
+-- What earlier readings of the same files, or of the same posts, left there.
+delete from quarantine q
+where q.csv_file_id = any(%(file_ids)s)
+   or q.csv_file_id is null and %(log_id)s::uuid is not null and q.snapshot_date = %(day)s
+      and q.post_id in (select post_id from staging)
 
 -- name: quarantine_rows
-with readings as (
-    select number, id from unnest(%(file_ids)s::uuid[]) with ordinality as f (id, number)
-)
 insert into quarantine (csv_file_id, snapshot_date, line_number, column_name, post_id, reason, raw_data, created_at)
-select r.id, %(day)s, s.line, s.problem_column, s.post_id, s.problem, s.raw -> %(source)s::text, %(now)s
-from staging s join readings r on r.number = s.file_number
+select (%(file_ids)s::uuid[])[s.file_number], %(day)s, nullif(s.line, 0), s.problem_column, s.post_id, s.problem,
+       s.raw -> %(source)s::text, %(now)s
+from staging s
 where s.problem is not null
 
 -- name: drop_rejected
@@ -154,7 +155,8 @@ select pg_advisory_xact_lock(hashtextextended(id::text, 0))
 from (
     select id from sites
     where (platform, platform_id) in (select platform, page_id from staged_pages)
-       or id in (select site_id from snapshots where snapshot_date = %(day)s and %(replace)s)
+       or id in (select site_id from snapshots where snapshot_date = %(day)s and %(replace)s
+                    and (%(only_site)s::uuid is null or site_id = %(only_site)s))
     order by id
 ) as ordered
 
@@ -166,7 +168,8 @@ select s.id as site_id, s.platform, s.platform_id as page_id,
        (select max(snapshot_date) from snapshots where site_id = s.id) as last_day
 from sites s
 where (s.platform, s.platform_id) in (select platform, page_id from staged_pages)
-   or s.id in (select site_id from snapshots where snapshot_date = %(day)s and %(replace)s)
+   or s.id in (select site_id from snapshots where snapshot_date = %(day)s and %(replace)s
+                    and (%(only_site)s::uuid is null or site_id = %(only_site)s))
 
 -- name: last_captured_day
 select max(last_day) as last_day from staged_sites
@@ -186,9 +189,9 @@ from (
 where s.id = n.site_id
 
 -- name: create_staged_logs
--- One sync log per site and file.
+-- One sync log per site and file, or the one that the capture has begun already.
 create temporary table staged_logs on commit drop as
-select gen_random_uuid() as id, site_id, platform, page_id, file_number, rows, page_name, username, views, earnings, currency
+select coalesce(%(log_id)s::uuid, gen_random_uuid()) as id, site_id, platform, page_id, file_number, rows, page_name, username, views, earnings, currency
 from staged_pages join staged_sites using (platform, page_id)
 
 -- name: day_has_snapshots
@@ -304,7 +307,7 @@ with merged as (
     select s.post_id, %(day)s, %(source)s::data_source, l.site_id, s.lifetime_earnings, s.lifetime_qualified_views, s.lifetime_seconds_viewed,
            s.views, s.three_second_views, s.one_minute_views, s.reactions, s.comments, s.shares, s.impressions, s.reach, s.saves,
            s.profile_visits, s.avg_watch_percentage, s.subscribers_gained, s.estimated_cpm, s.views_by_country, s.demographic_data,
-           s.traffic_source, s.device_type, s.currency, s.raw, %(now)s, l.id
+           s.traffic_source, s.device_type, s.currency, s.raw, %(observed_at)s, l.id
     from staging s
     join staged_logs l using (platform, page_id, file_number)
     where not %(matched)s or not exists (select from snapshots t where t.post_id = s.post_id and t.snapshot_date = %(day)s)
@@ -345,7 +348,7 @@ with changed as (
               else coalesce(s.currency, case when not %(replace)s then t.currency end) end,
           t.raw_data || case when %(replace)s or not t.raw_data ? %(source)s::text then s.raw
                              else jsonb_build_object(%(source)s::text, (t.raw_data -> %(source)s::text) || (s.raw -> %(source)s::text)) end,
-          case when %(replace)s then l.site_id else t.site_id end, l.id, %(now)s)
+          case when %(replace)s then l.site_id else t.site_id end, l.id, %(observed_at)s)
     from staging s
     join staged_logs l using (platform, page_id, file_number)
     where t.post_id = s.post_id and t.snapshot_date = %(day)s and t.data_source = %(source)s::data_source and t.layers is null
@@ -394,7 +397,8 @@ with told as (
     left join staging s using (post_id)
     left join staged_logs l using (platform, page_id, file_number)
     where t.snapshot_date = %(day)s and (t.layers is not null or t.data_source <> %(source)s::data_source)
-      and (s.post_id is not null or %(replace)s and t.layers ? %(source)s::text)
+      and (s.post_id is not null or %(replace)s and t.layers ? %(source)s::text
+           and (%(only_site)s::uuid is null or t.site_id = %(only_site)s))
 ), layered as (
     select post_id, log_id,
            case when not staged then layers - %(source)s::text
@@ -431,7 +435,7 @@ with told as (
          f.avg_watch_percentage, f.subscribers_gained, f.estimated_cpm, f.views_by_country, f.demographic_data, f.traffic_source,
          f.device_type, f.currency, f.raw_data, f.layers, f.data_source,
          case when f.data_source = %(source)s::data_source then f.log_id else t.sync_log_id end,
-         case when f.data_source = %(source)s::data_source then %(now)s else t.observed_at end)
+         case when f.data_source = %(source)s::data_source then %(observed_at)s else t.observed_at end)
     from folded f
     where t.post_id = f.post_id and t.snapshot_date = %(day)s
       and (t.layers, t.raw_data) is distinct from (f.layers, f.raw_data)
@@ -446,6 +450,7 @@ with gone as (
     from snapshots t
     where t.snapshot_date = %(day)s
       and (t.data_source = %(source)s::data_source and t.layers is null or t.layers ? %(source)s::text)
+      and (%(only_site)s::uuid is null or t.site_id = %(only_site)s)
       and not exists (select from staging s where s.post_id = t.post_id)
 ), deleted as (
     delete from snapshots t using gone g where g.alone and t.post_id = g.post_id and t.snapshot_date = %(day)s
@@ -467,6 +472,7 @@ insert into touched select post_id, site_id, true from gone where alone
 insert into sync_logs (id, site_id, sync_type, status, snapshot_date, csv_file_id, started_at, completed_at, records_processed)
 select l.id, l.site_id, 'full', 'completed', %(day)s, (%(file_ids)s::uuid[])[l.file_number], %(started_at)s, %(now)s, l.rows
 from staged_logs l
+where %(log_id)s::uuid is null
 
 -- name: report_sites
 -- What the capture did, per site.
@@ -491,4 +497,4 @@ order by s.views desc nulls last, s.post_id
 limit 10
 
 -- name: count_day
-select count(*) as rows from snapshots where snapshot_date = %(day)s and raw_data ? 'csv'
+select count(*) as rows from snapshots where snapshot_date = %(day)s and raw_data ? %(source)s::text

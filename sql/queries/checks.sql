@@ -38,8 +38,38 @@ cross join lateral (
 cross join lateral (
     select d.day, count(*) as posts from snapshots where site_id = c.site_id and snapshot_date = d.day
 ) as b
-where c.posts < 0.8 * b.posts
+where c.posts < 0.8 * b.posts and (%(platform)s::text is null or s.platform::text = %(platform)s)
 order by c.snapshot_date, s.name
+
+-- name: incomplete_sites
+-- Connected sites whose newest capture of a day did not end well, on days on which their platform was captured at all.
+with captured as (
+    select distinct l.snapshot_date as day
+    from sync_logs l join sites s on s.id = l.site_id
+    where s.platform::text = %(platform)s and l.reading_id is not null
+      and l.snapshot_date >= %(first)s and l.snapshot_date < %(end)s
+)
+select s.name as site, c.day, coalesce(l.status::text, 'nothing was asked') as status, s.sync_status as site_status,
+       l.error_message as message
+from captured c
+join sites s on s.platform::text = %(platform)s and s.access_token is not null and s.sync_status <> 'paused'
+     and s.created_at < c.day + interval '2 days'
+left join lateral (
+    select status, error_message from sync_logs
+    where site_id = s.id and snapshot_date = c.day and reading_id is not null and scope is null
+    order by started_at desc
+    limit 1
+) as l on true
+where l.status is distinct from 'completed'
+order by c.day, s.name
+
+-- name: ending_tokens
+-- Connected sites whose token is dead, or ends within two weeks and has nothing to be renewed with. The windows do not matter.
+select name as site, sync_status as site_status, token_expiry
+from sites
+where platform::text = %(platform)s and access_token is not null and sync_status <> 'paused'
+  and (sync_status = 'disconnected' or refresh_token is null and token_expiry < %(now)s + interval '14 days')
+order by token_expiry
 
 -- name: telescoping
 -- Posts whose daily deltas in the window, with the opening balances, are not the last known value in it minus the last known

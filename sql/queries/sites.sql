@@ -23,6 +23,9 @@ values (%(name)s, %(platform)s, %(platform_id)s, %(username)s)
 on conflict (platform, platform_id) do nothing
 returning id
 
+-- name: set_status
+update sites set sync_status = %(status)s, updated_at = %(now)s where id = %(site_id)s
+
 -- name: put_setting
 insert into site_settings (site_id, setting_key, setting_value, setting_type, created_at, updated_at)
 values (%(site_id)s, %(key)s, %(value)s, %(type)s, %(now)s, %(now)s)

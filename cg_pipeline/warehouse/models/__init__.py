@@ -6,7 +6,16 @@ a test holds the two together. Importing this package makes `Base.metadata` comp
 
 from cg_pipeline.warehouse.models.access import ApiKey, AuditLog, User
 from cg_pipeline.warehouse.models.base import Base
-from cg_pipeline.warehouse.models.capture import CsvFile, Quarantine, Snapshot, SnapshotRestatement, SyncLog
+from cg_pipeline.warehouse.models.capture import (
+    CapturedAnswer,
+    CsvFile,
+    PostAbsence,
+    Quarantine,
+    RetiredMetric,
+    Snapshot,
+    SnapshotRestatement,
+    SyncLog,
+)
 from cg_pipeline.warehouse.models.history import Delta, StaleWindow
 from cg_pipeline.warehouse.models.posts import Artist, ArtistAssignment, Post, PostVersion
 from cg_pipeline.warehouse.models.royalties import RoyaltyLine, RoyaltyRate, RoyaltyStatement
@@ -19,11 +28,14 @@ __all__ = [
     "ArtistAssignment",
     "AuditLog",
     "Base",
+    "CapturedAnswer",
     "CsvFile",
     "Delta",
     "Post",
+    "PostAbsence",
     "PostVersion",
     "Quarantine",
+    "RetiredMetric",
     "RoyaltyLine",
     "RoyaltyRate",
     "RoyaltyStatement",

@@ -1,4 +1,5 @@
-"""What was captured: files of the inbox, rows refused, sync logs, snapshots and what they said before a correction."""
+"""What was captured: files of the inbox, rows refused, sync logs, answers of platforms, snapshots, and what these said
+before a correction."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cg_pipeline.errors import Permanent
 from cg_pipeline.warehouse.models.base import Base, Count, CreatedAt, JsonObject, Money, RowId
-from cg_pipeline.warehouse.models.enums import CsvFileStatus, DataSource, SyncLogStatus, SyncType
+from cg_pipeline.warehouse.models.enums import CsvFileStatus, DataSource, Platform, SyncLogStatus, SyncType
 
 if TYPE_CHECKING:
     from cg_pipeline.warehouse.models.posts import Post
@@ -98,6 +99,10 @@ class SyncLog(Base):
     error_message: Mapped[str | None]
     error_details: Mapped[JsonObject | None]
     next_cursor: Mapped[str | None] = mapped_column(doc="the platform's mark of the page to read next")
+    reading_id: Mapped[UUID | None] = mapped_column(index=True, doc="the pass over the site that this log is part of")
+    read_at: Mapped[datetime | None] = mapped_column(doc="the moment for which the reading asks, in UTC")
+    scope: Mapped[str | None] = mapped_column(doc="the posts that were asked for; empty: all")
+    requests: Mapped[int] = mapped_column(server_default=text("0"), doc="how many requests were made")
 
     site: Mapped["Site"] = relationship(back_populates="sync_logs")
     csv_file: Mapped["CsvFile | None"] = relationship(back_populates="sync_logs")
@@ -141,6 +146,42 @@ class SyncLog(Base):
         if self.completed_at is not None:
             message = f"Sync log {self.id} ended as {self.status} at {self.completed_at}; start another instead."
             raise Permanent(message)
+
+
+class CapturedAnswer(Base):
+    """One answer that a reading has got: from these it is resumed, and its day can be read again."""
+
+    __tablename__ = "captured_answers"
+
+    reading_id: Mapped[UUID] = mapped_column(primary_key=True)
+    request_digest: Mapped[str] = mapped_column(primary_key=True, doc="digest of the request, secrets left out")
+    request: Mapped[str] = mapped_column(doc="the request, secrets left out")
+    status: Mapped[int] = mapped_column(doc="HTTP status")
+    body: Mapped[str] = mapped_column(doc="the body as it came")
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RetiredMetric(Base):
+    """A metric that a platform refuses for a kind of post; delete the row to ask for it again."""
+
+    __tablename__ = "retired_metrics"
+
+    platform: Mapped[Platform] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    media: Mapped[str] = mapped_column(primary_key=True, doc="kind of post, in the terms of the metric registry")
+    message: Mapped[str] = mapped_column(doc="what the platform said")
+    noticed_at: Mapped[datetime]
+
+
+class PostAbsence(Base):
+    """A post that full listings have lacked. Missed several times, it is looked up; only then it may be removed."""
+
+    __tablename__ = "post_absences"
+
+    post_id: Mapped[str] = mapped_column(ForeignKey("posts.post_id", ondelete="CASCADE"), primary_key=True)
+    missed: Mapped[int] = mapped_column(server_default=text("1"), doc="in how many days' listings")
+    first_missed: Mapped[date]
+    last_missed: Mapped[date]
 
 
 class Snapshot(Base):

@@ -1,0 +1,134 @@
+"""Captures one day of one platform: all its connected sites side by side, each read once and merged in one transaction.
+
+How one site is captured is in `site_day`. A site that fails never stops the others.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from threading import Event
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from cg_pipeline import progress
+from cg_pipeline.capture.access import ConnectedSite, Platforms, connected_sites
+from cg_pipeline.capture.asof import require_as_of
+from cg_pipeline.capture.site_day import SiteCapture, SiteReplay, SiteReport
+from cg_pipeline.errors import NotFound
+from cg_pipeline.platforms.connectors import connector
+from cg_pipeline.warehouse.database import Connection
+from cg_pipeline.warehouse.migrate import ensure_partitions
+from cg_pipeline.warehouse.sql import query
+
+WORKERS = 16
+"""Sites that are read at the same time."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to capture: these sites (none: all that are connected), of these posts (none: all), even if it is done."""
+
+    sites: Sequence[str] = ()
+    posts: Sequence[str] = ()
+    again: bool = False
+
+
+@dataclass
+class PlatformReport:
+    """How the capture of a day ended, a line per site. `retired`: the metrics that were refused for the first time."""
+
+    platform: str
+    day: date
+    sites: list[SiteReport] = field(default_factory=list)
+    retired: list[dict[str, Any]] = field(default_factory=list)
+    preview: list[dict[str, Any]] = field(default_factory=list)
+    rows_of_day: int = 0
+    seconds: float = 0
+
+    @property
+    def incomplete(self) -> list[SiteReport]:
+        """The sites of which something is missing."""
+        return [site for site in self.sites if site.status in {"partial", "failed"}]
+
+
+def capture_platform(platforms: Platforms, platform: str, day: date, scope: Scope | None = None) -> PlatformReport:
+    """Bring the snapshots of a day in line with what the platform tells of its sites.
+
+    Raises, before any request, NotAsOf for a day of which the platform cannot tell, NotFound for a site or post that
+    there is not, ConfigError without keys for the tokens. Every other problem belongs to its site: it ends that site's
+    sync log as partial or failed, and the report says so.
+    """
+    made, settings, now = connector(platform), platforms.settings, platforms.clock.now()
+    require_as_of(platform, made.as_of, day, now, settings.timezone, settings.closing_grace)
+    began, report, wanted, depleted = perf_counter(), PlatformReport(platform, day), scope or Scope(), Event()
+    ensure_partitions(platforms.warehouse, day, day)
+    with platforms.warehouse.connect() as connection:
+        sites = connected_sites(connection, platform, wanted.sites)
+        posts = _posts_by_site(connection, sites, wanted)
+        known = _retired(connection, platform)
+        connection.execute(query("platforms.forget_answers"), {"before": now - settings.answers_kept})
+    if sites:
+        platforms.require_keys()
+
+    def capture(site: ConnectedSite) -> SiteReport:
+        return SiteCapture(platforms, made, site, day).run(posts[site.id], depleted, again=wanted.again)
+
+    asked = [site for site in sites if posts[site.id]] if wanted.posts else sites
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for site in pool.map(capture, asked):
+            report.sites.append(site)
+            progress.report(f"{platform} {day}", len(report.sites))
+    with platforms.warehouse.connect() as connection:
+        report.retired = [row for row in _retired(connection, platform) if row not in known]
+        _look_at(connection, report)
+    report.seconds = round(perf_counter() - began, 3)
+    return report
+
+
+def replay_platform(platforms: Platforms, platform: str, day: date, scope: Scope | None = None) -> PlatformReport:
+    """Read a day again from the answers that are stored, without any request: after a mapping was corrected.
+
+    What the mapping no longer fills is taken back. A site of whose day no answers are kept is reported as failed and
+    stays as it is. Raises NotFound for a site that there is not.
+    """
+    began, report, made = perf_counter(), PlatformReport(platform, day), connector(platform)
+    with platforms.warehouse.connect() as connection:
+        sites = connected_sites(connection, platform, (scope or Scope()).sites)
+    for site in sites:
+        report.sites.append(SiteReplay(platforms, made, site, day).run())
+        progress.report(f"{platform} {day}", len(report.sites))
+    with platforms.warehouse.connect() as connection:
+        _look_at(connection, report)
+    report.seconds = round(perf_counter() - began, 3)
+    return report
+
+
+def _posts_by_site(connection: Connection, sites: Sequence[ConnectedSite], scope: Scope) -> dict[UUID, list[str]]:
+    """Whose posts those in the scope are. One that is new belongs to the one site that is named with it.
+
+    Raises NotFound for posts that are of none of the sites: asking all would find posts of other people.
+    """
+    found: dict[UUID, list[str]] = {site.id: [] for site in sites}
+    strangers: list[str] = []
+    only = sites[0] if len(sites) == 1 and scope.sites else None
+    for row in connection.execute(query("platforms.owners"), {"posts": list(scope.posts)}):
+        is_new_of_only = row["site_id"] is None and only and row["post_id"].startswith(f"{only.platform}_")
+        owner = only.id if only and is_new_of_only else row["site_id"]
+        found.get(owner, strangers).append(row["post_id"])
+    if strangers:
+        message = f"None of the sites is known to have {', '.join(strangers)}: name the one site that has new posts."
+        raise NotFound(message)
+    return found
+
+
+def _retired(connection: Connection, platform: str) -> list[dict[str, Any]]:
+    return connection.execute(query("platforms.retired_metrics"), {"platform": platform}).fetchall()
+
+
+def _look_at(connection: Connection, report: PlatformReport) -> None:
+    """What the day holds now."""
+    day = {"day": report.day, "source": report.platform}
+    report.preview = connection.execute(query("capture.preview"), day).fetchall()
+    report.rows_of_day = (connection.execute(query("capture.count_day"), day).fetchone() or {})["rows"]
