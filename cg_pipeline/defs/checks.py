@@ -9,9 +9,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 
 from cg_pipeline import partitions
 from cg_pipeline.clock import today
-from cg_pipeline.defs import csv
+from cg_pipeline.config import PLATFORMS
+from cg_pipeline.defs import csv, platforms
 from cg_pipeline.defs.reporting import new_features, table
-from cg_pipeline.history.checks import Finding, ask
+from cg_pipeline.history.checks import Finding, Subject, ask
 from cg_pipeline.history.windows import Kind, start_of
 from cg_pipeline.pipeline import Pipeline
 from cg_pipeline.resources import PipelineResource
@@ -34,13 +35,24 @@ def _deltas(kind: Kind) -> dg.AssetKey:
 
 ACCRUALS = dg.AssetKey(["royalties", "accruals"])
 
+
+def _of_platform(posts: dg.AssetKey, snapshots: dg.AssetKey) -> list[Rule]:
+    return [
+        Rule(posts, Kind.DAILY, "ending_tokens", "No connected site's token is dead or about to end."),
+        Rule(snapshots, Kind.DAILY, "repeated_keys", "A post has one snapshot a day.", blocking=True),
+        Rule(snapshots, Kind.DAILY, "incomplete_sites", "Every connected site was captured completely."),
+        Rule(snapshots, Kind.DAILY, "thin_captures", THIN),
+    ]
+
+
+THIN = "No site has fewer posts than 80 % of those in its capture before."
+
 RULES = [
     Rule(csv.POSTS, Kind.DAILY, "refused_files", "Every file of the day was understood."),
     Rule(csv.SNAPSHOTS, Kind.DAILY, "repeated_keys", "A post has one snapshot a day.", blocking=True),
     Rule(csv.SNAPSHOTS, Kind.DAILY, "quarantined_rows", "Every row of the day's files could be used."),
-    Rule(
-        csv.SNAPSHOTS, Kind.DAILY, "thin_captures", "No site has fewer posts than 80 % of those in its capture before."
-    ),
+    Rule(csv.SNAPSHOTS, Kind.DAILY, "thin_captures", THIN),
+    *(rule for platform in PLATFORMS for rule in _of_platform(*platforms.keys(platform))),
     Rule(
         _deltas(Kind.DAILY),
         Kind.DAILY,
@@ -78,10 +90,11 @@ def check(rule: Rule) -> dg.AssetChecksDefinition:
     )
     def invariant(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> Any:  # Dagster types only one
         opened = pipeline.open()
-        zone = opened.settings.timezone
+        platform = rule.asset.path[0] if rule.asset.path[0] in PLATFORMS else None
+        subject = Subject(opened.settings.timezone, opened.clock.now(), platform)
         with opened.warehouse.connect() as connection:
             for asked in _asked(context, rule, opened):
-                finding = ask(connection, rule.question, rule.kind, asked.first, asked.last, zone)
+                finding = ask(connection, rule.question, rule.kind, asked.first, asked.last, subject)
                 yield _evaluation(context, rule, asked, finding)
         yield dg.Output(None)
 

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from cg_pipeline import partitions
-from cg_pipeline.defs import csv
+from cg_pipeline.config import PLATFORMS
+from cg_pipeline.defs import csv, platforms
 from cg_pipeline.defs.reporting import OWNERS, lineage, logged_progress, new_features, table, table_schema
 from cg_pipeline.history.deltas import recompute, summary
 from cg_pipeline.history.windows import Kind
@@ -37,11 +38,12 @@ def delta_asset(kind: Kind, window: str) -> dg.AssetsDefinition:
     """The asset that holds the deltas of one period."""
     daily = kind is Kind.DAILY
     upstream = csv.SNAPSHOTS if daily else dg.AssetKey(["deltas", "daily"])
+    upstreams = [upstream, *(platforms.keys(platform)[1] for platform in PLATFORMS)] if daily else [upstream]
     columns = {ours: [theirs] for ours, theirs in COUNTERS.items()} if daily else {name: [name] for name in DAYS}
 
     @dg.asset(
         key=["deltas", kind.value],
-        deps=[upstream],
+        deps=upstreams,
         description=WHAT_DAILY if daily else WHAT_SUM.format(window=window),
         owners=OWNERS,
         kinds={"postgres"},

@@ -26,6 +26,17 @@ def capture_csv(day: date, *, reload: bool = False) -> None:
     _execute("capture_csv", config, partition_key=day.isoformat())
 
 
+def capture_all(day: date) -> None:
+    """Capture a day from all sources by the job `capture_all`. Raises what the pipeline raises."""
+    _execute("capture_all", partition_key=day.isoformat())
+
+
+def capture_platform(platform: str, day: date, config: dict[str, Any]) -> None:
+    """Capture a day of a platform by its job. Raises what the pipeline raises."""
+    ops = {"ops": {f"{platform}_capture": {"config": config}}}
+    _execute(f"capture_{platform}", ops, partition_key=day.isoformat())
+
+
 def refresh_stale(pipeline: Pipeline, before_run: Callable[[RangeRun], None] = lambda _run: None) -> list[RangeRun]:
     """Run what the sensor of stale windows would request, at once, until nothing waits. Returns the runs."""
     done = []

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cg_pipeline_tests.benchmarks import capture, memory
+from cg_pipeline_tests.benchmarks import capture, memory, platforms
 from cg_pipeline_tests.benchmarks.database import fresh_warehouse
 
 
@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000, help="snapshot rows of a day")
     parser.add_argument("--rounds", type=int, default=3, help="how often; the median counts")
     parser.add_argument("--memory-rows", type=int, default=1_000_000, help="rows of the file whose import is watched")
+    parser.add_argument("--accounts", type=int, default=20, help="sites of each platform (0: leave the platforms out)")
+    parser.add_argument("--posts", type=int, default=500, help="posts of each of these sites")
     options = parser.parse_args()
     console = Console(width=118)
     folder = tempfile.mkdtemp(prefix="cg-bench-")
@@ -31,6 +33,8 @@ def main() -> None:
         console.print(f"PostgreSQL {version}, Python {platform.python_version()}, {options.rows:,} wide rows a day")
         measured = capture.measure(warehouse, options.rows, options.rounds)
         measured += memory.measure(warehouse, Path(folder), options.memory_rows)
+        if options.accounts:
+            measured += platforms.measure(warehouse, Path(folder), options.accounts, options.posts)
     table = Table("what", "seconds", "baseline", "seconds", "ratio", "goal", title="Benchmarks", title_justify="left")
     for line in measured:
         table.add_row(*line.cells())
