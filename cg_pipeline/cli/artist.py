@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cg_pipeline.cli.context import current_day, ready
+from cg_pipeline.cli.context import current_day, not_blank, ready
 from cg_pipeline.cli.output import AsJson, console, show
 from cg_pipeline.errors import ConfigError
 from cg_pipeline.royalties import artists
@@ -23,12 +23,15 @@ FromDay = Annotated[
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Name; each artist has another.")],
+    name: Annotated[str, typer.Argument(help="Name; no two artists have the same.", callback=not_blank)],
     rate: Annotated[str | None, typer.Option(help="Percent of the earnings that go to the artist, such as 70.")] = None,
     from_day: FromDay = None,
     email: Annotated[str | None, typer.Option(help="Where to reach the artist.")] = None,
 ) -> None:
     """Add an artist. Without --from, the rate is in force from the beginning of history."""
+    if from_day and rate is None:
+        message = "--from needs --rate: it is the first day of the rate."
+        raise typer.BadParameter(message)
     pipeline = ready()
     with pipeline.warehouse.connect() as connection:
         artist = artists.add(connection, name, email)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from cg_pipeline.cli.context import ready
+from cg_pipeline.cli.context import ready, refresh_stale
 from cg_pipeline.cli.output import AsJson, console, show, steps
-from cg_pipeline.defs import run
 from cg_pipeline.warehouse.models.enums import DeltaPeriod
 from cg_pipeline.warehouse.sql import query
+
+SHOWN = 100
 
 app = typer.Typer(help="Deltas: what changed between lifetime snapshots.", no_args_is_help=True)
 
@@ -36,7 +37,9 @@ def show_(
     site: Annotated[str | None, typer.Option(help="Only this site, by name.")] = None,
     artist: Annotated[str | None, typer.Option(help="Only this artist, by name.")] = None,
     post: Annotated[str | None, typer.Option(help="Only this post, by id.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many lines, the newest windows first.", min=1)] = 100,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many lines; default: 100 in a table, all in JSON.", min=1)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show deltas, newest windows first.
@@ -50,11 +53,13 @@ def show_(
         "site": site,
         "artist": artist,
         "post": post,
-        "limit": limit,
+        "limit": limit or (None if as_json else SHOWN),
     }
     with ready().warehouse.connect() as connection:
         rows = connection.execute(query(f"reports.deltas_by_{by}"), values).fetchall()
-    show(rows, as_json, empty="No deltas yet: import a file with `cg csv import`.")
+    show(rows, as_json, empty="No deltas: import a file with `cg csv import`, or look for something else.")
+    if len(rows) == values["limit"] and not as_json:
+        console.print(f"The newest {len(rows)} lines; more with --limit, all with --json.")
 
 
 @app.command()
@@ -62,5 +67,5 @@ def refresh() -> None:
     """Recompute now what waits to be recomputed, royalties included. With `cg up` running, a sensor does it."""
     pipeline = ready()
     with steps(0) as begin:
-        runs = run.refresh_stale(pipeline, lambda planned: begin(str(planned)))
+        runs = refresh_stale(pipeline, lambda planned: begin(str(planned)))
     console.print(f"{len(runs)} runs." if runs else "Nothing waits to be recomputed.")

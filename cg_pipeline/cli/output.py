@@ -8,14 +8,16 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cg_pipeline import progress
 
-console = Console(width=None if Console().is_terminal else 120)
-errors = Console(stderr=True)
+# What is printed quotes files and names: brackets and colons in them mean nothing.
+console = Console(width=None if Console().is_terminal else 120, markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -37,7 +39,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def steps(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar over `total` steps: call what it yields with the name of each step as it begins."""
+    """A bar over `total` steps, or a line for each where there is no terminal: call what it yields as a step begins."""
     columns = (
         SpinnerColumn(),
         BarColumn(),
@@ -45,7 +47,7 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=errors, transient=True) as bar:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("", total=total)
         begun, name = 0, ""
 
@@ -53,6 +55,8 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
             nonlocal begun, name
             begun, name = begun + 1, step
             bar.update(task, completed=begun - 1, total=max(total, begun), description=name)
+            if bar.disable:
+                typer.echo(step, err=True)
 
         def hear(what: str, count: int) -> None:
             bar.update(task, description=f"{name}: {what}, {count:,}")
@@ -66,7 +70,8 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for key, value in rows[0].items():
         numeric = any(isinstance(row[key], int | float | Decimal) and not isinstance(row[key], bool) for row in rows)
-        table.add_column(key.replace("_", " "), justify="right" if numeric else "left", no_wrap=isinstance(value, date))
+        justify: JustifyMethod = "right" if numeric else "left"
+        table.add_column(key.replace("_", " "), justify=justify, no_wrap=isinstance(value, date), overflow="fold")
     for row in rows:
         table.add_row(*[_cell(value) for value in row.values()])
     return table
@@ -78,16 +83,27 @@ def _cell(value: Any) -> str:
             text = "yes" if value else "no"
         case int():
             text = f"{value:,}"
+        case Decimal() if _is_count(value):
+            text = f"{value:,}"
         case Decimal():
             text = f"{value.normalize():,f}" if value % Decimal("0.01") else f"{value:,.2f}"
         case datetime():
-            text = value.strftime("%Y-%m-%d %H:%M:%S")
-        case list() | dict():
-            text = json.dumps(value, default=_as_text, ensure_ascii=False)
+            text = f"{value:%Y-%m-%d %H:%M} UTC"
+        case list():
+            text = "\n".join(map(_cell, value))
+        case dict():
+            text = ", ".join(f"{key.replace('_', ' ')} {_cell(part)}" for key, part in value.items())
         case _:
             text = "" if value is None else str(value)
     return text
 
 
-def _as_text(value: Any) -> str:
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+def _is_count(value: Decimal) -> bool:
+    """PostgreSQL adds 64-bit counts up in numbers without decimals; money has six."""
+    return value.as_tuple().exponent == 0
+
+
+def _as_text(value: Any) -> str | int:
+    if isinstance(value, Decimal):
+        return int(value) if _is_count(value) else f"{value:f}"
+    return str(value)

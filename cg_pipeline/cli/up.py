@@ -9,20 +9,22 @@ import sys
 import time
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import typer
 
-from cg_pipeline.cli.context import ready
+from cg_pipeline.cli.context import fail_abandoned, ready
 from cg_pipeline.cli.output import console
 from cg_pipeline.config import PROJECT, write_env_file
 from cg_pipeline.errors import ConfigError, Unavailable
 from cg_pipeline.pipeline import Pipeline
+from cg_pipeline.security.vault import new_key
+
+Children = dict[str, subprocess.Popen[bytes]]
 
 START_SECONDS = 90
 STOP_SECONDS = 20
@@ -33,7 +35,7 @@ Port = Annotated[int, typer.Option(help="Where the Dagster UI listens, on 127.0.
 def init() -> None:
     """Write what is missing to the settings file .env of the installation. Lines that are there stay as they are."""
     settings = Pipeline.open().settings
-    added = write_env_file(settings)
+    added = write_env_file(settings, {"CG_ENCRYPTION_KEYS": new_key()})
     outcome = f"added {', '.join(added)}" if added else "complete already"
     console.print(f"{settings.env_file}: {outcome}.", soft_wrap=True)
 
@@ -46,7 +48,7 @@ def up(
 
     The daemon runs the nightly capture, loads files that arrive in the inbox, and recomputes what they touch.
     """
-    write_env_file(Pipeline.open().settings)
+    write_env_file(Pipeline.open().settings, {"CG_ENCRYPTION_KEYS": new_key()})
     with console.status("Starting the database …"):
         pipeline = ready()
     serve(pipeline, port, browser=browser)
@@ -56,34 +58,38 @@ def serve(pipeline: Pipeline, port: int, *, browser: bool = False) -> None:
     """Run Dagster's UI and daemon for an installation that is ready, until a signal or until one of them ends."""
     home = pipeline.settings.home
     address = f"http://127.0.0.1:{port}"
-    with _only_one(home), _children(home, port) as children:
+    with suppress(KeyboardInterrupt), _only_one(home) as lock, _children(home, port, lock) as children:
         with console.status("Starting Dagster …"):
-            _wait_for(address, children)
-        console.print(f"Dagster UI   [bold]{address}[/]")
+            _wait_for(address, children, home / "logs")
+        console.print(f"Dagster UI   {address}")
         console.print(f"CSV inbox    {pipeline.inbox.url}", soft_wrap=True)
         console.print(f"Database     {pipeline.addresses.warehouse!r}", soft_wrap=True)
         console.print(f"Logs         {home / 'logs'}", soft_wrap=True)
         console.print("Stop with Ctrl-C.")
         if browser:
             webbrowser.open(address)
-        _wait_for_end(children, home)
+        while not (ended := [name for name, child in children.items() if child.poll() is not None]):
+            time.sleep(0.5)
+        message = f"Dagster's {ended[0]} has ended: see {home / 'logs' / ended[0]}.log."
+        raise Unavailable(message)
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Two daemons on one installation would do everything twice."""
+def _only_one(home: Path) -> Iterator[int]:
+    """Two daemons on one installation would do everything twice. Yields the lock, for the children to share: it holds
+    as long as one of them lives, however this process ends."""
     with (home / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = f"`cg up` runs already for {home}."
+            message = f"`cg up`, or what a killed one has left, runs already for {home}: stop it first."
             raise ConfigError(message) from error
-        yield
+        yield lock.fileno()
 
 
 @contextmanager
-def _children(home: Path, port: int) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The two processes of Dagster, ended with the block: first asked, then made to."""
+def _children(home: Path, port: int, lock: int) -> Iterator[Children]:
+    """The two processes of Dagster, ended with the block."""
     _require_free(port)
     workspace = ["-w", str(PROJECT / "workspace.yaml")]
     programs = Path(sys.executable).parent
@@ -92,22 +98,35 @@ def _children(home: Path, port: int) -> Iterator[dict[str, subprocess.Popen[byte
         "daemon": [str(programs / "dagster-daemon"), "run", *workspace],
     }
     (home / "logs").mkdir(exist_ok=True)
-    children = {}
+    fail_abandoned()
+    children: Children = {}
     try:
         for name, command in commands.items():
             with (home / "logs" / f"{name}.log").open("ab") as log:
                 children[name] = subprocess.Popen(
-                    command, stdout=log, stderr=log, cwd=PROJECT, env=dict(os.environ), start_new_session=True
-                )
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT, env=dict(os.environ),
+                    start_new_session=True, pass_fds=[lock],
+                )  # fmt: skip
         yield children
     finally:
-        for child in children.values():
-            child.send_signal(signal.SIGINT)
-        for child in children.values():
-            try:
-                child.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
+        console.print("Stopping …")
+        _end(list(children.values()))
+
+
+def _end(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ask the processes to end, then make them, and whatever they have left in their groups. Not to be interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    deadline = time.monotonic() + STOP_SECONDS
+    while (alive := [child for child in children if child.poll() is None]) and time.monotonic() < deadline:
+        for child in alive:
+            child.terminate()  # and again: the webserver forgets a signal that comes while it starts
+        with suppress(subprocess.TimeoutExpired):
+            alive[0].wait(2)
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _require_free(port: int) -> None:
@@ -120,7 +139,7 @@ def _require_free(port: int) -> None:
             raise ConfigError(message) from error
 
 
-def _wait_for(address: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_for(address: str, children: Children, logs: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and all(child.poll() is None for child in children.values()):
         try:
@@ -128,21 +147,5 @@ def _wait_for(address: str, children: dict[str, subprocess.Popen[bytes]]) -> Non
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    message = "Dagster did not start: see the logs folder of the installation."
-    raise Unavailable(message)
-
-
-def _wait_for_end(children: dict[str, subprocess.Popen[bytes]], home: Path) -> None:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        while all(child.poll() is None for child in children.values()):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        console.print("Stopping …")
-        return
-    ended = next(name for name, child in children.items() if child.poll() is not None)
-    message = f"Dagster's {ended} has ended: see {home / 'logs' / ended}.log."
+    message = f"Dagster did not start: see {logs}."
     raise Unavailable(message)
