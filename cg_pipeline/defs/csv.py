@@ -49,7 +49,7 @@ with new_features():
                 metadata=table_schema("snapshots"),
             ),
         ],
-        group_name="capture",
+        group_name="csv",
         partitions_def=partitions.DAILY,
         backfill_policy=dg.BackfillPolicy.multi_run(1),  # one bad day does not hold up the others
         pool="csv",

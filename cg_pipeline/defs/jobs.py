@@ -23,7 +23,7 @@ captures = [
 
 capture_all = dg.define_asset_job(
     "capture_all",
-    selection=dg.AssetSelection.groups("capture"),
+    selection=dg.AssetSelection.groups("csv", *PLATFORMS),
     description="Everything that is captured, or the part of it that is selected: the nightly runs.",
 )
 

@@ -53,7 +53,7 @@ def capture_assets(platform: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{platform}_capture",
         specs=[spec(posts, WHAT_POSTS, "posts", []), spec(snapshots, WHAT_SNAPSHOTS, "snapshots", [posts])],
-        group_name="capture",
+        group_name=platform,
         partitions_def=partitions.DAILY,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=platform,
