@@ -15,9 +15,8 @@ from rich.table import Table
 from cg_pipeline import progress
 
 # What is printed quotes files and names: brackets and colons in them mean nothing.
-console = Console(width=None if Console().is_terminal else 120, markup=False, emoji=False)
+console = Console(width=None if Console().is_terminal else 240, markup=False, emoji=False)
 errors = Console(stderr=True, markup=False, emoji=False)
-
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

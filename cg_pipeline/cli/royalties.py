@@ -30,6 +30,10 @@ def show_(
         payee = artists.find(connection, artist).name if artist else None
         totals = payee_totals(connection, month.date() if month else None)
     rows = [vars(total) for total in totals if payee in {None, total.payee}]
-    show(rows, as_json, empty="No royalties: import files, and assign posts with `cg artist assign`.")
+    show(
+        rows,
+        as_json,
+        empty="No royalties: money counts from the second export of a page on, and for posts published since the first.",
+    )
     if rows and not as_json and payee is None:
         console.print("Each month's payees add up to its platform money, per currency.")

@@ -88,6 +88,10 @@ def list_(as_json: AsJson = False) -> None:
         rows = connection.execute(query("sites.with_settings")).fetchall()
     columns = ["name", "platform", "platform_id", "sync_status", "posts", "first_day", "last_day", "settings"]
     columns += ["id"] if as_json else []
+    if not as_json:
+        rows = [
+            row | {"settings": {key: _short(text) for key, text in (row["settings"] or {}).items()}} for row in rows
+        ]
     show([{key: row[key] for key in columns} for row in rows], as_json, empty="No site yet: import a file, or add one.")
 
 
@@ -121,3 +125,8 @@ def _set_status(site: str, status: SiteSyncStatus) -> None:
         found = sites.find(connection, site)
         sites.set_status(connection, found, status, pipeline.clock)
     console.print(f'"{found.name}" is {status}.')
+
+
+def _short(text: str) -> str:
+    """A setting as far as a table has room for it."""
+    return text if len(text) <= 20 else f"{text[:19]}…"

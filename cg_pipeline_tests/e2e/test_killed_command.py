@@ -43,14 +43,14 @@ def _tables(home: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_a_killed_import_command_is_completed_by_the_next(tmp_path: Path, files: list[Path]) -> None:
+def test_a_killed_import_command_is_completed_by_the_next(server_folder: Path, files: list[Path]) -> None:
     began = time.monotonic()
-    assert _import(tmp_path / "undisturbed", files).wait(120) == 0
+    assert _import(server_folder / "undisturbed", files).wait(120) == 0
     lasted = time.monotonic() - began
-    expected = _tables(tmp_path / "undisturbed")
+    expected = _tables(server_folder / "undisturbed")
     assert expected["deltas"]
 
-    randomness, home = random.Random(7), tmp_path / "killed"
+    randomness, home = random.Random(7), server_folder / "killed"
     for _ in range(TRIALS):
         process = _import(home, files)
         time.sleep(randomness.uniform(0, lasted))
