@@ -33,7 +33,7 @@ def show_(
     show(
         rows,
         as_json,
-        empty="No royalties: money counts from the second export of a page on, and for posts published since the first.",
+        empty="No royalties: money counts from a page's second export on, and for posts published since its first.",
     )
     if rows and not as_json and payee is None:
         console.print("Each month's payees add up to its platform money, per currency.")
