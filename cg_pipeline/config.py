@@ -40,9 +40,6 @@ DEFAULTS = {
         "keys of the tokens, newest first; made by `cg init`: without it the tokens cannot be read",
     ),
 }
-MADE = {"CG_ENCRYPTION_KEYS"}
-"""What `cg init` makes instead of leaving it empty."""
-
 PLATFORMS = ("facebook", "instagram", "youtube", "tiktok", "twitter", "threads")
 OF_A_PLATFORM = ("API_URL", "CLIENT_ID", "CLIENT_SECRET")
 """For each platform CG_<PLATFORM>_...: another address of its API, and the app that is registered with it."""
@@ -106,17 +103,19 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def write_env_file(settings: Settings, made: Mapping[str, str] | None = None) -> list[str]:
     """Add to the installation's `.env` each setting that it lacks, and return their names. Never changes a line.
 
-    `made` are the values of settings that are made for each installation. Only the owner may read the file.
+    `made` are the values of settings that are made for this installation. Only the owner may read the file.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     present = dotenv_values(settings.env_file)
-    missing = {name: pair for name, pair in DEFAULTS.items() if name not in present}
+    given = dict(made or {})
+    known = DEFAULTS | {name: (value, "for this installation") for name, value in given.items() if name not in DEFAULTS}
+    missing = {name: pair for name, pair in known.items() if name not in present}
     if missing:
         text = settings.env_file.read_text(encoding="utf-8") if settings.env_file.exists() else ""
         with settings.env_file.open("a", encoding="utf-8") as file:
             file.write("" if text.endswith("\n") or not text else "\n")  # the last line may be unfinished
-            values = {name: default for name, (default, _) in DEFAULTS.items()} | dict(made or {})
-            file.writelines(f"# {meaning}\n{name}={values[name]}\n" for name, (_, meaning) in missing.items())
+            for name, (default, meaning) in missing.items():
+                file.write(f"# {meaning}\n{name}={given.get(name, default)}\n")
         settings.env_file.chmod(0o600)
     return list(missing)
 

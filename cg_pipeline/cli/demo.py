@@ -59,8 +59,9 @@ def demo(
     for name in [name for name in os.environ if name.startswith("CG_")]:
         del os.environ[name]  # none of your settings counts here
     os.environ["CG_HOME"] = str(home)
-    write_env_file(config.load(), {"CG_ENCRYPTION_KEYS": new_key()})
     with simulated(Sandbox(World())) as simulation:
+        # The addresses stay with the installation: its made-up tokens are never shown to a real platform.
+        write_env_file(config.load(), {"CG_ENCRYPTION_KEYS": new_key(), **simulation.addresses})
         with console.status("Starting the database …"):
             pipeline = ready()
         _set_up(pipeline)

@@ -27,6 +27,7 @@ class Simulation:
     """The sandbox, and the time at which it and the pipeline live."""
 
     sandbox: Sandbox
+    addresses: dict[str, str]
 
     def go_to(self, day: date) -> None:
         """Let it be noon of a day, for the sandbox and for runs that begin from now on."""
@@ -59,11 +60,12 @@ class Simulation:
 def simulated(sandbox: Sandbox) -> Iterator[Simulation]:
     """Serve a sandbox, and let this process and its children take it for the platforms."""
     with serving(sandbox) as address:
+        addresses = {f"CG_{platform.upper()}_API_URL": f"{address}/{platform}" for platform in PLATFORMS}
+        os.environ |= addresses
         for platform in PLATFORMS:
-            os.environ[f"CG_{platform.upper()}_API_URL"] = f"{address}/{platform}"
             os.environ[f"CG_{platform.upper()}_CLIENT_ID"] = "sandbox"
             os.environ[f"CG_{platform.upper()}_CLIENT_SECRET"] = "sandbox-secret"
-        yield Simulation(sandbox)
+        yield Simulation(sandbox, addresses)
 
 
 def connection_of_sandbox(api_url: str, platform: str, platform_id: str) -> Tokens | None:
