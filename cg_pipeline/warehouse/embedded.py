@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from sqlalchemy import URL, make_url
 
 SETTINGS = {
-    "shared_buffers": "256MB",
+    "shared_buffers": "512MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
     "work_mem": "64MB",
