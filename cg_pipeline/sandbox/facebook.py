@@ -6,6 +6,7 @@ tokens of the pages are had; a video's id is its post's with a 9 before it.
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
@@ -58,7 +59,7 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
 
 def routes(sandbox: Sandbox) -> list[BaseRoute]:
     """What the connector asks."""
-    here = __import__(__name__, fromlist=["*"])
+    here = sys.modules[__name__]
 
     def with_token(handler: Handler) -> Any:
         return endpoint(sandbox, here, _headed(handler))

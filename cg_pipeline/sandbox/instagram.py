@@ -1,6 +1,7 @@
 """The sandbox's Instagram: answers of graph.instagram.com. Facts as in `platforms.instagram`."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -68,7 +69,7 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
 
 def routes(sandbox: Sandbox) -> list[BaseRoute]:
     """What the connector asks."""
-    here = __import__(__name__, fromlist=["*"])
+    here = sys.modules[__name__]
     return [
         Route("/refresh_access_token", endpoint(sandbox, here, refresh)),
         Route("/v26.0/me", endpoint(sandbox, here, _with_usage(me))),

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import uvicorn
@@ -196,11 +195,7 @@ async def _fault(sandbox: Sandbox, vendor: Any, account: Account) -> Response | 
 
 def vendors() -> dict[str, Any]:
     """The module of each platform."""
-    return {
-        platform: import_module(f"cg_pipeline.sandbox.{platform}")
-        for platform in PLATFORMS
-        if find_spec(f"cg_pipeline.sandbox.{platform}")
-    }
+    return {platform: import_module(f"cg_pipeline.sandbox.{platform}") for platform in PLATFORMS}
 
 
 def make_app(sandbox: Sandbox) -> Starlette:

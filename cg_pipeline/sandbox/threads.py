@@ -1,5 +1,6 @@
 """The sandbox's Threads: answers of graph.threads.net. Facts as in `platforms.threads`."""
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +35,7 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
 
 def routes(sandbox: Sandbox) -> list[BaseRoute]:
     """What the connector asks."""
-    here = __import__(__name__, fromlist=["*"])
+    here = sys.modules[__name__]
     return [
         Route("/refresh_access_token", endpoint(sandbox, here, refresh)),
         Route("/v1.0/me", endpoint(sandbox, here, me)),

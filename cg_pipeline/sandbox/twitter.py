@@ -6,6 +6,7 @@ version has an id and counters of its own), some are long ones whose full text i
 
 import html
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -113,7 +114,7 @@ def forbidden(_: Sandbox, __: Account) -> Response:
 
 def routes(sandbox: Sandbox) -> list[BaseRoute]:
     """What the connector asks."""
-    here = __import__(__name__, fromlist=["*"])
+    here = sys.modules[__name__]
     return [
         Route("/2/oauth2/token", partial(refresh, sandbox), methods=["POST"]),
         Route("/2/users/me", endpoint(sandbox, here, _metered("me", me))),

@@ -3,6 +3,7 @@
 Facts as in `platforms.youtube`. Reports lag: counters are ready two Pacific days later, money three.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -96,7 +97,7 @@ def forbidden(_: Sandbox, __: Account) -> Response:
 
 def routes(sandbox: Sandbox) -> list[BaseRoute]:
     """What the connector asks."""
-    here = __import__(__name__, fromlist=["*"])
+    here = sys.modules[__name__]
 
     async def token(request: Request) -> Response:
         return _token(sandbox, dict(parse_qsl((await request.body()).decode())))
