@@ -22,9 +22,6 @@ from cg_pipeline.warehouse.database import Connection
 from cg_pipeline.warehouse.migrate import ensure_partitions
 from cg_pipeline.warehouse.sql import query
 
-WORKERS = 16
-"""Sites that are read at the same time."""
-
 
 @dataclass(frozen=True)
 class Scope:
@@ -76,7 +73,7 @@ def capture_platform(platforms: Platforms, platform: str, day: date, scope: Scop
         return SiteCapture(platforms, made, site, day).run(posts[site.id], depleted, again=wanted.again)
 
     asked = [site for site in sites if posts[site.id]] if wanted.posts else sites
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(platforms.settings.sites_at_once) as pool:
         for site in pool.map(capture, asked):
             report.sites.append(site)
             progress.report(f"{platform} {day}", len(report.sites))
