@@ -6,7 +6,6 @@ tokens of the pages are had; a video's id is its post's with a 9 before it.
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
@@ -57,9 +56,8 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
     return graph.throttled(80001, "pages", account, seconds)
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks."""
-    here = sys.modules[__name__]
 
     def with_token(handler: Handler) -> Any:
         return endpoint(sandbox, here, _headed(handler))

@@ -1,7 +1,6 @@
 """The sandbox's Instagram: answers of graph.instagram.com. Facts as in `platforms.instagram`."""
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -67,9 +66,8 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
     return graph.throttled(80002, "instagram", account, seconds)
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks."""
-    here = sys.modules[__name__]
     return [
         Route("/refresh_access_token", endpoint(sandbox, here, refresh)),
         Route("/v26.0/me", endpoint(sandbox, here, _with_usage(me))),

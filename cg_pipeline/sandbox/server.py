@@ -126,8 +126,8 @@ class Vendor(Protocol):
 
     PLATFORM: str
 
-    def routes(self, sandbox: Sandbox) -> list[BaseRoute]:
-        """Its addresses."""
+    def routes(self, sandbox: Sandbox, here: Any) -> list[BaseRoute]:
+        """Its addresses; `here` is the module itself, for `endpoint`."""
         ...
 
     def connect(self, sandbox: Sandbox, account: Account) -> Grant:
@@ -201,7 +201,7 @@ def vendors() -> dict[str, Any]:
 def make_app(sandbox: Sandbox) -> Starlette:
     """The application: `/<platform>/...` as the platforms, `/_sandbox/...` to steer."""
     mounts: list[BaseRoute] = [
-        Mount(f"/{platform}", routes=vendor.routes(sandbox)) for platform, vendor in vendors().items()
+        Mount(f"/{platform}", routes=vendor.routes(sandbox, vendor)) for platform, vendor in vendors().items()
     ]
     return Starlette(routes=[*mounts, Mount("/_sandbox", routes=_steering(sandbox))])
 

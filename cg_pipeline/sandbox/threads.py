@@ -1,6 +1,5 @@
 """The sandbox's Threads: answers of graph.threads.net. Facts as in `platforms.threads`."""
 
-import sys
 from datetime import timedelta
 from typing import Any
 
@@ -33,9 +32,8 @@ def throttled(_: Sandbox, account: Account, seconds: int | None) -> Response:
     return graph.throttled(80002, "threads", account, seconds)
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks."""
-    here = sys.modules[__name__]
     return [
         Route("/refresh_access_token", endpoint(sandbox, here, refresh)),
         Route("/v1.0/me", endpoint(sandbox, here, me)),

@@ -6,7 +6,6 @@ the fields that need the permission `scope`.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,9 +87,8 @@ def forbidden(_: Sandbox, __: Account) -> Response:
     return _envelope(40001, "The app does not have permission to access this TikTok account.")
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks. An address without its last slash is another one, which is not there."""
-    here = sys.modules[__name__]
 
     async def refresh_token(request: Request) -> Response:
         return await refresh(sandbox, request)

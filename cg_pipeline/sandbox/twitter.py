@@ -6,7 +6,6 @@ version has an id and counters of its own), some are long ones whose full text i
 
 import html
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -112,9 +111,8 @@ def forbidden(_: Sandbox, __: Account) -> Response:
     return problem(403, "Client Forbidden", detail, "client-forbidden", client_id="1", **more)
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks."""
-    here = sys.modules[__name__]
     return [
         Route("/2/oauth2/token", partial(refresh, sandbox), methods=["POST"]),
         Route("/2/users/me", endpoint(sandbox, here, _metered("me", me))),

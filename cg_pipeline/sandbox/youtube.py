@@ -3,7 +3,6 @@
 Facts as in `platforms.youtube`. Reports lag: counters are ready two Pacific days later, money three.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -95,9 +94,8 @@ def forbidden(_: Sandbox, __: Account) -> Response:
     return error(403, "insufficientPermissions", message, state="PERMISSION_DENIED")
 
 
-def routes(sandbox: Sandbox) -> list[BaseRoute]:
+def routes(sandbox: Sandbox, here: Any) -> list[BaseRoute]:
     """What the connector asks."""
-    here = sys.modules[__name__]
 
     async def token(request: Request) -> Response:
         return _token(sandbox, dict(parse_qsl((await request.body()).decode())))
