@@ -15,12 +15,11 @@ from psycopg.types.json import Jsonb
 
 from cg_pipeline.capture.observation import METRICS, Observation, Rejected
 from cg_pipeline.warehouse.database import Connection
+from cg_pipeline.warehouse.migrate import MANY_ROWS
 from cg_pipeline.warehouse.sql import query
 
 COUNTS = METRICS[:-4]
 BREAKDOWNS = METRICS[-4:]  # the columns that hold an object
-
-MANY_ROWS = 5_000  # of a day: enough to mislead the planner if it is not told
 
 
 @dataclass(frozen=True)

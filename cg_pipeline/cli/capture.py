@@ -1,12 +1,13 @@
 """`cg capture`: the platforms, captured by hand. By itself it happens every night under `cg up`."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import date, datetime
+from typing import Annotated, Any
 
 import typer
 
 from cg_pipeline.cli.context import capture_platform, current_day, ready, refresh_stale
 from cg_pipeline.cli.output import AsJson, errors, show, steps
+from cg_pipeline.pipeline import Pipeline
 from cg_pipeline.warehouse.models.enums import Platform
 from cg_pipeline.warehouse.sql import query
 
@@ -47,10 +48,7 @@ def replay(platform: Which, day: Day = None, site: Sites = None) -> None:
 def status(platform: Which, day: Day = None, as_json: AsJson = False) -> None:
     """Show how the captures of a day ended, site by site."""
     pipeline = ready()
-    values = {"platform": platform, "day": day.date() if day else current_day(pipeline)}
-    with pipeline.warehouse.connect() as connection:
-        rows = connection.execute(query("platforms.day_of_sites"), values).fetchall()
-    show(rows, as_json, empty=f"No {platform} site is connected: cg site add {platform} ID.")
+    _show(pipeline, platform, day.date() if day else current_day(pipeline), as_json=as_json)
 
 
 def _run(platform: Platform, day: datetime | None, config: dict[str, object]) -> None:
@@ -60,10 +58,15 @@ def _run(platform: Platform, day: datetime | None, config: dict[str, object]) ->
         begin(f"{platform} {wanted}")
         capture_platform(platform, wanted, config)
         refresh_stale(pipeline, lambda planned: begin(str(planned)))
-    with pipeline.warehouse.connect() as connection:
-        values = {"platform": platform, "day": wanted}
-        rows = connection.execute(query("platforms.day_of_sites"), values).fetchall()
-    show(rows, as_json=False, empty=f"No {platform} site is connected: cg site add {platform} ID.")
+    rows = _show(pipeline, platform, wanted)
     if any(row["status"] not in {"completed", None} for row in rows):
         errors.print("Not every site is complete: see the messages above.")
         raise typer.Exit(1)
+
+
+def _show(pipeline: Pipeline, platform: Platform, day: date, *, as_json: bool = False) -> list[dict[str, Any]]:
+    """How the captures of the day ended, site by site."""
+    with pipeline.warehouse.connect() as connection:
+        rows = connection.execute(query("platforms.day_of_sites"), {"platform": platform, "day": day}).fetchall()
+    show(rows, as_json, empty=f"No {platform} site is connected: cg site add {platform} ID.")
+    return rows

@@ -9,10 +9,8 @@ from cg_pipeline.clock import Clock
 from cg_pipeline.history import stale
 from cg_pipeline.history.windows import ABOVE_A_DAY, Kind, RangeResult, WindowResult, each_window, end_of, start_of
 from cg_pipeline.warehouse.database import Connection, Warehouse
-from cg_pipeline.warehouse.migrate import ensure_partitions
+from cg_pipeline.warehouse.migrate import MANY_ROWS, ensure_partitions
 from cg_pipeline.warehouse.sql import query
-
-MANY_ROWS = 5_000  # of a window: enough to mislead the planner if it is not told
 
 
 def recompute(

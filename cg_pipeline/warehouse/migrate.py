@@ -16,6 +16,8 @@ from cg_pipeline.warehouse.sql import MIGRATIONS, query
 
 PARTITIONED = ("snapshots", "deltas", "webhook_events")
 MONTHS_AHEAD = 3
+MANY_ROWS = 5_000
+"""Rows that a partition has just got: enough to mislead the planner if it is not told (`partitions.analyze_...`)."""
 
 _LOCK = 7_042_015  # two processes that start together must not migrate together
 

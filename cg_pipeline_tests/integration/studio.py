@@ -61,6 +61,18 @@ class Watched:
         return self.instead(request, token) or self._real(request, headers)
 
 
+def connect(sandbox: Sandbox, platforms: Platforms, account: Account) -> None:
+    """What `cg site add` does against a sandbox, the first time and again."""
+    grant = vendors()[account.platform].connect(sandbox, account)
+    pair = Tokens(grant.access, grant.refresh, grant.expires_at)
+    with platforms.warehouse.connect() as connection:
+        found = connection.execute("select id from sites where platform_id = %s", (account.platform_id,)).fetchone()
+        if found is None:
+            site = sites.add(connection, account.platform, account.platform_id, account.name, account.username)
+            sites.put_setting(connection, site, "currency", account.currency, sandbox.clock)
+        tokens.store(connection, platforms.ring, found["id"] if found else site.id, pair, sandbox.now)
+
+
 @dataclass
 class Studio:
     """A sandbox, a warehouse, and what captures the one into the other."""
@@ -81,15 +93,7 @@ class Studio:
 
     def connect(self, account: Account) -> None:
         """What `cg site add` does against a sandbox, the first time and again."""
-        grant = vendors()[account.platform].connect(self.sandbox, account)
-        pair = Tokens(grant.access, grant.refresh, grant.expires_at)
-        with self.platforms.warehouse.connect() as connection:
-            found = connection.execute("select id from sites where platform_id = %s", (account.platform_id,)).fetchone()
-            if found is None:
-                site = sites.add(connection, account.platform, account.platform_id, account.name, account.username)
-                sites.put_setting(connection, site, "currency", account.currency, self.sandbox.clock)
-            site_id = found["id"] if found else site.id
-            tokens.store(connection, self.platforms.ring, site_id, pair, self.sandbox.now)
+        connect(self.sandbox, self.platforms, account)
 
     def connect_all(self, *names: str) -> None:
         """All accounts of the platforms."""

@@ -10,15 +10,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cg_pipeline.capture import sites, tokens
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.pipeline import Pipeline
-from cg_pipeline.platforms.records import Tokens
-from cg_pipeline.sandbox.server import Sandbox, serving, vendors
-from cg_pipeline.sandbox.world import Account, World
+from cg_pipeline.sandbox.server import Sandbox, serving
+from cg_pipeline.sandbox.world import World
 from cg_pipeline.security.vault import new_key
 from cg_pipeline.warehouse.database import libpq
 from cg_pipeline_tests.integration.installations import Installation, environment
+from cg_pipeline_tests.integration.studio import connect
 from cg_pipeline_tests.integration.tables import row_versions
 
 SECRET = re.compile(r"sandbox-[a-z]+-(access|refresh)-\d+|sandbox-secret")
@@ -43,19 +42,8 @@ def sandbox(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iter
         with environment(CG_ENCRYPTION_KEYS=new_key(), **urls):
             for name in PLATFORMS:
                 for account in sandbox.world.accounts[name]:
-                    connect(sandbox, account)
+                    connect(sandbox, Pipeline.open().platforms, account)
             yield sandbox
-
-
-def connect(sandbox: Sandbox, account: Account) -> None:
-    pipeline, grant = Pipeline.open(), vendors()[account.platform].connect(sandbox, account)
-    with pipeline.warehouse.connect() as connection:
-        found = connection.execute("select id from sites where platform_id = %s", [account.platform_id]).fetchone()
-        if found is None:
-            site = sites.add(connection, account.platform, account.platform_id, account.name, account.username)
-            sites.put_setting(connection, site, "currency", account.currency, pipeline.clock)
-        pair = Tokens(grant.access, grant.refresh, grant.expires_at)
-        tokens.store(connection, pipeline.platforms.ring, found["id"] if found else site.id, pair, sandbox.now)
 
 
 def lines(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
@@ -93,7 +81,7 @@ def test_a_broken_site_is_named_the_others_land_and_repair_completes_the_day(
     assert landed == {sound.name}
 
     sandbox.clear_faults(broken)
-    connect(sandbox, broken)
+    connect(sandbox, Pipeline.open().platforms, broken)
     installation.do("update sites set api_quota = null, api_quota_reset = null")
     before, asked = row_versions(installation.pipeline.warehouse)["snapshots"], dict(sandbox.requests)
     second = installation.execute(f"capture_{platform}", instance, **run)
