@@ -73,6 +73,7 @@ def demo(
             soft_wrap=True,
         )
         if ui if ui is not None else sys.stdout.isatty():
+            simulation.run_on()
             serve(pipeline, port, browser=True)
 
 

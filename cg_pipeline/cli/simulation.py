@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from cg_pipeline.capture import sites, tokens
-from cg_pipeline.clock import RunningClock, SystemClock
+from cg_pipeline.clock import FixedClock, RunningClock, SystemClock
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.errors import NotFound
 from cg_pipeline.pipeline import Pipeline
@@ -30,10 +30,17 @@ class Simulation:
     addresses: dict[str, str]
 
     def go_to(self, day: date) -> None:
-        """Let it be noon of a day, for the sandbox and for runs that begin from now on."""
-        self.sandbox.clock = RunningClock(datetime.combine(day, NOON))
+        """Let it be noon of a day, for runs that begin from now on too.
+
+        The sandbox's clock stands still, so that its counters do not depend on how fast it is asked.
+        """
+        self.sandbox.clock = FixedClock(datetime.combine(day, NOON))
         shift = self.sandbox.now - SystemClock().now()
         os.environ["CG_CLOCK_SHIFT_SECONDS"] = str(round(shift.total_seconds()))
+
+    def run_on(self) -> None:
+        """Let time pass in the sandbox from now on."""
+        self.sandbox.clock = RunningClock(self.sandbox.now)
 
     def connect(self, pipeline: Pipeline) -> None:
         """Connect all accounts of the sandbox, known sites too: its tokens live no longer than it does."""
