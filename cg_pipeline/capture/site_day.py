@@ -122,6 +122,7 @@ class SiteCapture(_Pass):
         try:
             with self.warehouse.connect() as held:
                 held.autocommit = True
+                held.execute(query("platforms.do_not_wait_for_disk"))
                 if not self.lock(held):
                     return self.say("partial", "Another capture of the site is under way.")
                 # Whoever had begun them is dead: nobody else could hold the lock.

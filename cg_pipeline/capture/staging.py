@@ -179,8 +179,9 @@ class _Merge:
 
     def _settle_chains(self) -> None:
         """After posts have changed: the chains that they are part of now, and whose they are."""
-        self._do("posts.collect_tag_groups", "posts.link_iterations")
+        self._do("posts.collect_tag_groups", "posts.link_iterations", "posts.recurse_in_little_memory")
         reassigned = [row["post_id"] for row in self._rows("posts.resolve_artists")]
+        self._do("capture.work_in_memory")
         self._mark(self._days("stale.delta_days", posts=reassigned))
 
     def _mark_later_days(self) -> None:

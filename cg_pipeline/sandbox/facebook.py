@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
@@ -116,15 +116,12 @@ async def accounts(sandbox: Sandbox, request: Request) -> Response:
     renewed = sandbox.tokens.renew_access(user, PAGE_LIFE) if grant else None
     if grant is None or renewed is None:
         return graph.error(401, 190, "Error validating access token: The session has been invalidated.", 460)
-    start, limit = int(request.query_params.get("after", "c0")[1:]), int(request.query_params.get("limit", "25"))
-    items: list[dict[str, Any]] = [
-        {"id": each.platform_id, "name": each.name, "tasks": ["ANALYZE"]} for each in sandbox.world.accounts[PLATFORM]
-    ]
-    for item in items[start : start + limit]:
-        page = sandbox.world.find(PLATFORM, item["id"])
-        mine = page is None or page == grant.account
-        item["access_token"] = renewed.access if mine or page is None else sandbox.tokens.issue(page, None).access
-    return graph.page(sandbox, grant.account, request, items)
+
+    def word(page: Account) -> dict[str, Any]:
+        token = renewed if page == grant.account else sandbox.tokens.issue(page, None)
+        return {"id": page.platform_id, "name": page.name, "tasks": ["ANALYZE"], "access_token": token.access}
+
+    return graph.page(sandbox, grant.account, request, sandbox.world.accounts[PLATFORM], word)
 
 
 async def batch(sandbox: Sandbox, account: Account, request: Request) -> Response:
@@ -157,13 +154,11 @@ async def listing(sandbox: Sandbox, account: Account, request: Request) -> Respo
     if fields.count(",") * int(request.query_params.get("limit", graph.PAGE)) > MOST_DATA:
         message = "Please reduce the amount of data you're asking for, then retry your request"
         return graph.error(500, 1, message)
-    items: list[Mapping[str, Any]] = []
-    for post in sandbox.world.posts(account, sandbox.now):
-        item = _selected(sandbox, post, _post(sandbox, post), "Post", fields)
-        if isinstance(item, Response):
-            return item
-        items.append(item)
-    return graph.page(sandbox, account, request, items, MOST)
+
+    def word(post: Post) -> Response | dict[str, Any]:
+        return _selected(sandbox, post, _post(sandbox, post), "Post", fields)
+
+    return graph.page(sandbox, account, request, sandbox.world.posts(account, sandbox.now), word, MOST)
 
 
 def _consent(sandbox: Sandbox, user: str) -> Grant | None:
@@ -215,6 +210,7 @@ def _nonexisting(name: str, kind: str) -> Response:
     return graph.error(400, 100, f"(#100) Tried accessing nonexisting field ({name}) on node type ({kind})")
 
 
+@cache
 def _split(fields: str) -> list[str]:
     """At the commas that are in no brackets."""
     parts, depth = [""], 0

@@ -1,8 +1,8 @@
 """How Meta's three platforms word what they share, for their sandboxes: errors, usage headers, pages, insights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,6 +12,7 @@ from cg_pipeline.sandbox.tokens import Grant
 from cg_pipeline.sandbox.world import Account
 
 PAGE = 25
+Item = TypeVar("Item")
 
 
 def error(
@@ -63,19 +64,27 @@ def gone(native_id: str) -> Response:
 
 
 def page(
-    sandbox: Sandbox, account: Account, request: Request, items: Sequence[Mapping[str, Any]], most: int = 100
+    sandbox: Sandbox,
+    account: Account,
+    request: Request,
+    things: Sequence[Item],
+    word: Callable[[Item], Mapping[str, Any] | Response],
+    most: int = 100,
 ) -> Response:
-    """One page of a listing. Raising the limit above the most that is allowed is an error."""
+    """One page of a listing, what it lists put into words. Raising the limit above the most allowed is an error."""
     params = request.query_params
     limit = int(params.get("limit", PAGE))
     if limit > most:
         return error(400, 100, f"(#100) limit must not be larger than {most}")
     start = int(params.get("after", "c0").removeprefix("c") or 0)
-    body: dict[str, Any] = {"data": list(items[start : start + limit])}
+    items = [word(thing) for thing in things[start : start + limit]]
+    if refusal := next((item for item in items if isinstance(item, Response)), None):
+        return refusal
+    body: dict[str, Any] = {"data": items}
     if body["data"]:
         following = start if sandbox.is_on(account, "repeated_page") else start + limit
         body["paging"] = {"cursors": {"before": f"c{start}", "after": f"c{following}"}}
-        if following < len(items):
+        if following < len(things):
             # As the real ones: the address bears the token.
             url = request.url.include_query_params(after=f"c{following}", access_token=token_of(request))
             body["paging"]["next"] = str(url)

@@ -229,8 +229,9 @@ def _listed(sandbox: Sandbox, account: Account, *, stories: bool = False) -> lis
 def _listing(sandbox: Sandbox, account: Account, request: Request, posts: Sequence[Post]) -> Response:
     if request.path_params["user"] not in {account.platform_id, "me"}:
         return graph.gone(request.path_params["user"])
-    items = [_picked(request, _item(sandbox, post)) for post in posts]
-    return _unknown(request, MEDIA_FIELDS, "IGMedia") or graph.page(sandbox, account, request, items)
+    return _unknown(request, MEDIA_FIELDS, "IGMedia") or graph.page(
+        sandbox, account, request, posts, lambda post: _picked(request, _item(sandbox, post))
+    )
 
 
 def _item(sandbox: Sandbox, post: Post) -> dict[str, Any]:

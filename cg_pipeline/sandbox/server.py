@@ -104,10 +104,12 @@ class Sandbox:
         faults = self.faults.get(account.platform_id, [])
         return next((fault for fault in faults if fault.kind == kind and fault.times != 0), None)
 
-    def counters(self, post: Post) -> Counters:
-        """What the platform tells of a post now, with the faults that falsify it."""
-        now, owner = self.now, post.account
+    def counters(self, post: Post, at: datetime | None = None) -> Counters:
+        """What the platform tells of a post now, or as of another time, with the faults that falsify it."""
+        now, owner = at or self.now, post.account
         seen = self.world.counters(post, now)
+        if not self.faults.get(owner.platform_id):
+            return seen
         if fault := self.is_on(owner, "counters_fall"):
             percent = int(fault.values.get("percent", 90))
             numbers = {f.name: getattr(seen, f.name) * percent // 100 for f in fields(seen) if f.name != "earnings"}

@@ -70,8 +70,7 @@ async def listing(sandbox: Sandbox, account: Account, request: Request) -> Respo
     """The profile's own posts."""
     if request.path_params["user"] not in {account.platform_id, "me"}:
         return graph.gone(request.path_params["user"])
-    items = [_post(post) for post in sandbox.world.posts(account, sandbox.now, private=False)]
-    return graph.page(sandbox, account, request, items)
+    return graph.page(sandbox, account, request, sandbox.world.posts(account, sandbox.now, private=False), _post)
 
 
 async def single(sandbox: Sandbox, account: Account, request: Request) -> Response:

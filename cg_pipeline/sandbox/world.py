@@ -5,7 +5,7 @@ the module of that platform; names and numbers are invented.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -153,9 +153,10 @@ class World:
             seconds_viewed=watched, earnings=Decimal(cents) / 100 if post.account.is_monetized else None,
         )  # fmt: skip
 
-    def deletions(self) -> Iterator[Post]:
+    @cached_property
+    def deletions(self) -> Sequence[Post]:
         """The posts that are deleted at some time."""
-        return (post for posts in self._posts.values() for post in posts if post.deleted_at)
+        return [post for posts in self._posts.values() for post in posts if post.deleted_at]
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str], Post]:

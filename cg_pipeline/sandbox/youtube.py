@@ -5,7 +5,7 @@ Facts as in `platforms.youtube`. Reports lag: counters are ready two Pacific day
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -275,7 +275,7 @@ async def reports(sandbox: Sandbox, account: Account, request: Request) -> Respo
     start, end = date.fromisoformat(params["startDate"]), date.fromisoformat(params["endDate"])
     if (refusal := _denied(sandbox, account, params, names)) or (refusal := _unfit(params, names, ids, start, end)):
         return refusal
-    deleted = {post.native_id for post in sandbox.world.deletions() if not post.is_there(sandbox.now)}
+    deleted = {post.native_id for post in sandbox.world.deletions if not post.is_there(sandbox.now)}
     there = {post.native_id: post for post in sandbox.world.posts(account, sandbox.now)}
     if strange := [native_id for native_id in ids if native_id not in there and native_id not in deleted]:
         return error(400, "badRequest", f"Invalid video in filter: {strange[0]}")
@@ -346,15 +346,9 @@ def _rows(sandbox: Sandbox, post: Post, seen: Counters, by: str, names: Sequence
 
 def _within(sandbox: Sandbox, post: Post, start: date, end: date) -> Counters:
     """The counters of some Pacific days, with the faults that falsify them."""
-    last, before = (_at(sandbox, post, end_of(day)) for day in (end, start - timedelta(days=1)))
-    known = [f.name for f in fields(last) if getattr(last, f.name) is not None]
-    return replace(last, **{name: getattr(last, name) - getattr(before, name) for name in known})
-
-
-def _at(sandbox: Sandbox, post: Post, moment: datetime) -> Counters:
-    then = Sandbox(sandbox.world, moment)
-    then.faults = sandbox.faults
-    return then.counters(post)
+    last, before = (sandbox.counters(post, end_of(day)) for day in (end, start - timedelta(days=1)))
+    known = {name: value for name, value in vars(last).items() if value is not None}
+    return replace(last, **{name: value - getattr(before, name) for name, value in known.items()})
 
 
 def _split(seen: Counters, by: str) -> Iterator[tuple[list[str], Counters]]:

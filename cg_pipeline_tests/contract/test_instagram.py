@@ -236,7 +236,7 @@ def test_a_missing_permission_for_insights_leaves_the_listing(instagram: Site, s
 
 
 def test_a_post_is_gone_only_when_asked_twice(instagram: Site, sandbox: Sandbox) -> None:
-    post = next(p for p in sandbox.world.deletions() if p.account == instagram.account and p.media != "story")
+    post = next(p for p in sandbox.world.deletions if p.account == instagram.account and p.media != "story")
     assert post.deleted_at is not None
     sandbox.clock.instant = post.deleted_at - timedelta(seconds=1)
     (listed,) = [p for p in instagram.posts() if p.native_id == post.native_id]

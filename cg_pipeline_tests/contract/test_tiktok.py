@@ -217,7 +217,7 @@ def test_a_listing_that_repeats_or_breaks_off_is_not_taken_for_whole(tiktok: Sit
 
 def test_posts_are_looked_up_twenty_at_a_time_and_none_is_certainly_gone() -> None:
     with crowd(60) as site:
-        deleted = next(post for post in site.sandbox.world.deletions() if post.account == site.account)
+        deleted = next(post for post in site.sandbox.world.deletions if post.account == site.account)
         site.sandbox.clock.instant += timedelta(days=40)
         there = [post.native_id for post in public(site)][:40]
         answer = site.connector.lookup(site.reading(), [*there, deleted.native_id])

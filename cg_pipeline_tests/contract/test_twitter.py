@@ -152,7 +152,7 @@ def test_an_edited_post_keeps_its_first_id_and_is_looked_up_in_its_newest_versio
 
 
 def test_a_lookup_tells_the_deleted_from_the_protected(x: Site) -> None:
-    deleted = next(post for post in x.sandbox.world.deletions() if post.account == x.account)
+    deleted = next(post for post in x.sandbox.world.deletions if post.account == x.account)
     hidden = next(post for post in x.sandbox.world.posts(x.account, NOW) if post.is_private)
     seen = x.posts()[0].native_id
     answer = x.connector.lookup(x.reading(), [deleted.native_id, hidden.native_id, seen])

@@ -185,7 +185,7 @@ def test_a_strange_video_is_found_by_halves_and_the_others_land(youtube: Site) -
 
 
 def test_a_video_deleted_after_the_listing_is_skipped(youtube: Site) -> None:
-    doomed = next(post for post in youtube.sandbox.world.deletions() if post.account == youtube.account)
+    doomed = next(post for post in youtube.sandbox.world.deletions if post.account == youtube.account)
     assert doomed.deleted_at is not None
     youtube.sandbox.clock.instant = doomed.deleted_at - timedelta(hours=1)
     posts = youtube.posts()
@@ -197,7 +197,7 @@ def test_a_video_deleted_after_the_listing_is_skipped(youtube: Site) -> None:
 def test_lookup_tells_deleted_videos_from_those_of_others(site: Callable[..., Site], sandbox: Sandbox) -> None:
     youtube, other = site("youtube"), site("youtube", 1)
     own = [post.native_id for post in sandbox.world.posts(youtube.account, sandbox.now)]
-    gone = [post for post in sandbox.world.deletions() if post.account == youtube.account and not post.is_there(NOW)]
+    gone = [post for post in sandbox.world.deletions if post.account == youtube.account and not post.is_there(NOW)]
     foreign = sandbox.world.posts(other.account, sandbox.now, private=False)[0].native_id
     lookup = youtube.connector.lookup(youtube.reading(), [*own, gone[0].native_id, foreign])
     assert [post.native_id for post in lookup.found] == own

@@ -32,6 +32,10 @@ from unnest(%(posts)s::text[]) as wanted (post_id) left join posts p using (post
 -- One capture or replay of a site at a time; the lock lasts as long as the connection.
 select pg_try_advisory_lock(hashtextextended('capture ' || %(site_id)s::text, 0)) as locked
 
+-- name: do_not_wait_for_disk
+-- For a connection that notes answers and progress: what a failing machine forgets of them is asked for again.
+set synchronous_commit = off
+
 -- name: last_log
 -- The newest log of a day and scope; of the same instant the one that ended well.
 select status, reading_id, read_at

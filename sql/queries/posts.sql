@@ -96,6 +96,11 @@ from members m left join chains c using (post_id)
 where p.post_id = m.post_id
   and (p.previous_iteration_id, p.iteration) is distinct from (c.previous, coalesce(c.iteration, 1))
 
+-- name: recurse_in_little_memory
+-- The rows of a recursion are over-estimated by powers of ten, and PostgreSQL clears a hash table of that size, up to
+-- work_mem, before it looks at the first row.
+set local work_mem = '4MB'
+
 -- name: resolve_artists
 -- A post's artist: assigned to the post, else to its tag, else that of its parent, else that of the previous iteration.
 -- Looks at the changed posts, the members of touched chains, and all that inherit from them. Posts on a cycle of parents
