@@ -35,14 +35,23 @@ DEFAULTS = {
         "16",
         "how many sites of a platform are read at the same time; each holds a database connection",
     ),
+    "CG_WEBHOOK_URL": (
+        "",
+        "address under which the platforms reach the webhook receiver, such as https://hooks.example.org",
+    ),
+    "CG_WEBHOOK_LEASE_SECONDS": ("900", "how long a run has the webhook events that it was requested for"),
+    "CG_WEBHOOK_RATE_PER_SECOND": ("1000", "how many webhook requests of a platform are taken each second, at most"),
+    "CG_FINGERPRINTS_KEPT_DAYS": ("90", "how long a webhook event is recognised when it is delivered again"),
     "CG_ENCRYPTION_KEYS": (
         "",
         "keys of the tokens, newest first; made by `cg init`: without it the tokens cannot be read",
     ),
 }
 PLATFORMS = ("facebook", "instagram", "youtube", "tiktok", "twitter", "threads")
-OF_A_PLATFORM = ("API_URL", "CLIENT_ID", "CLIENT_SECRET")
-"""For each platform CG_<PLATFORM>_...: another address of its API, and the app that is registered with it."""
+OF_A_PLATFORM = ("API_URL", "CLIENT_ID", "CLIENT_SECRET", "WEBHOOK_SECRETS", "WEBHOOK_VERIFY_TOKEN", "HUB_URL")
+"""For each platform CG_<PLATFORM>_...: another address of its API, the app that is registered with it, and for its
+webhooks: the secrets of their signatures, several during a rotation (default: the client secret), the token by which a
+subscription is verified, and the WebSub hub."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,10 @@ class Settings:
     closing_grace: timedelta
     answers_kept: timedelta
     sites_at_once: int
+    webhook_url: str
+    webhook_lease: timedelta
+    webhook_rate: int
+    fingerprints_kept: timedelta
     encryption_keys: str = field(repr=False)
     platforms: Mapping[str, Mapping[str, str]] = field(repr=False)
     """By platform what is set of `OF_A_PLATFORM`."""
@@ -95,6 +108,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         closing_grace=_whole("CG_CLOSING_GRACE_HOURS", value, "hours") * timedelta(hours=1),
         answers_kept=_whole("CG_ANSWERS_KEPT_DAYS", value, "days") * timedelta(days=1),
         sites_at_once=max(1, _whole("CG_SITES_AT_ONCE", value, "sites")),
+        webhook_url=value["CG_WEBHOOK_URL"].rstrip("/"),
+        webhook_lease=_seconds("CG_WEBHOOK_LEASE_SECONDS", value),
+        webhook_rate=max(1, _whole("CG_WEBHOOK_RATE_PER_SECOND", value, "requests")),
+        fingerprints_kept=_whole("CG_FINGERPRINTS_KEPT_DAYS", value, "days") * timedelta(days=1),
         encryption_keys=value["CG_ENCRYPTION_KEYS"],
         platforms={platform: _of_platform(platform, given) for platform in PLATFORMS},
     )

@@ -36,6 +36,7 @@ from cg_pipeline.warehouse.models.enums import (
     SyncLogStatus,
     SyncType,
     UserRole,
+    WebhookAction,
     WebhookStatus,
 )
 
@@ -71,8 +72,10 @@ def new_post(post_id: str, **values: Any) -> Post:
     return Post(post_id=post_id, platform=Platform.YOUTUBE, data_source=DataSource.YOUTUBE, **values)
 
 
-def new_event(name: str, created_at: datetime = NOON, **values: Any) -> WebhookEvent:
+def new_event(site: Site, name: str, created_at: datetime = NOON, **values: Any) -> WebhookEvent:
     return WebhookEvent(
+        site=site,
+        action=WebhookAction.REFRESH,
         platform=Platform.YOUTUBE,
         event_type="post.update",
         event_data={},
@@ -89,24 +92,27 @@ def names(events: Any) -> list[str]:
 # webhook events
 
 
-def test_pending_events_come_oldest_first_and_limited(session: Session) -> None:
+def test_pending_events_come_oldest_first_and_limited(session: Session, site: Site) -> None:
     for minutes in (3, 1, 2):
-        session.add(new_event(f"{minutes}", NOON + timedelta(minutes=minutes)))
-    session.add(new_event("processed", status=WebhookStatus.PROCESSED, processed_at=NOON))
-    session.add(new_event("failed", status=WebhookStatus.FAILED))
+        session.add(new_event(site, f"{minutes}", NOON + timedelta(minutes=minutes)))
+    session.add(new_event(site, "processed", status=WebhookStatus.PROCESSED, processed_at=NOON))
+    session.add(new_event(site, "failed", status=WebhookStatus.FAILED, attempt_at=NOON))
     session.flush()
     assert names(WebhookEvent.get_pending_events(session)) == ["1", "2", "3"]
     assert names(WebhookEvent.get_pending_events(session, limit=2)) == ["1", "2"]
 
 
-def test_the_events_to_retry_are_those_that_should_be(session: Session, clock: FixedClock) -> None:
+def test_the_events_to_retry_are_those_that_should_be(session: Session, site: Site, clock: FixedClock) -> None:
     now = clock.now()
     events = [
-        new_event(f"{status} {retries} {minutes}", status=status, retry_count=retries, attempt_at=due)
+        new_event(
+            site, f"{status} {retries} {minutes}", status=status, retry_count=retries, attempt_at=due, error_message="?"
+        )
         for status in (WebhookStatus.PENDING, WebhookStatus.FAILED, WebhookStatus.DEAD)
         for retries in (1, WebhookEvent.MAX_ATTEMPTS - 1, WebhookEvent.MAX_ATTEMPTS)
         for minutes in (-2, -1, 0, 1, None)
         for due in [None if minutes is None else now + timedelta(minutes=minutes)]
+        if due or status != WebhookStatus.FAILED
     ]
     session.add_all(events)
     session.flush()
@@ -117,23 +123,23 @@ def test_the_events_to_retry_are_those_that_should_be(session: Session, clock: F
     assert names(WebhookEvent.get_failed_retryable_events(session, now, limit=2)) == names(found[:2])
 
 
-def test_an_event_lives_from_pending_over_failed_to_dead(session: Session, clock: FixedClock) -> None:
-    session.add(new_event("f", clock.now()))
+def test_an_event_lives_from_pending_over_failed_to_dead(session: Session, site: Site, clock: FixedClock) -> None:
+    session.add(new_event(site, "f", clock.now()))
     session.flush()
     (event,) = WebhookEvent.get_pending_events(session)
     for _ in range(WebhookEvent.MAX_ATTEMPTS):
         event.mark_failed(clock.now(), "timeout")
         session.flush()
         assert not WebhookEvent.get_failed_retryable_events(session, clock.now())
-        clock.instant += timedelta(hours=1)
+        clock.instant += timedelta(hours=2)  # the longest wait with its jitter
         retryable = WebhookEvent.get_failed_retryable_events(session, clock.now())
         assert list(retryable) == ([event] if event.status == WebhookStatus.FAILED else [])
     assert event.status == WebhookStatus.DEAD
     assert not WebhookEvent.get_pending_events(session)
 
 
-def test_a_failed_event_that_was_processed_after_all_satisfies_the_database(session: Session) -> None:
-    event = new_event("f")
+def test_a_failed_event_that_was_processed_after_all_satisfies_the_database(session: Session, site: Site) -> None:
+    event = new_event(site, "f")
     session.add(event)
     event.mark_failed(NOON, "timeout")
     session.flush()
@@ -193,7 +199,7 @@ def test_every_association_can_be_followed(session: Session, site: Site, post: P
     )
     delta = Delta(post=post, period=DeltaPeriod.DAILY, period_start=DAY, to_date=DAY, artist=artist, views_delta=1)
     sync = SyncLog(site=site, sync_type=SyncType.FULL, started_at=NOON)
-    event = new_event("f", site=site)
+    event = new_event(site, "f")
     site.added_by_user, post.artist = user, artist
     session.add_all([log, snapshot, delta, sync, event])
     session.flush()

@@ -119,8 +119,8 @@ SEPTEMBER: dict[str, LiteralString] = {
         insert into deltas (post_id, period, period_start, to_date, views_delta, base_views)
         values ('youtube_1', 'daily', '2026-09-30', '2026-09-30', 1, 3)""",
     "webhook_events": """
-        insert into webhook_events (platform, event_type, event_data, fingerprint, created_at)
-        values ('youtube', 'post.update', '{}', 'f', '2026-09-30 23:59:59Z')""",
+        insert into webhook_events (platform, event_type, event_data, fingerprint, created_at, status, error_message)
+        values ('youtube', 'post.update', '{}', 'f', '2026-09-30 23:59:59Z', 'ignored', 'no site of ours')""",
 }
 
 SNAPSHOT: LiteralString = """
@@ -137,8 +137,8 @@ FILE: LiteralString = """
 LOG: LiteralString = """
     insert into sync_logs (site_id, sync_type, started_at, status, completed_at) values (%s, 'full', now(), %s, %s)"""
 EVENT: LiteralString = """
-    insert into webhook_events (platform, event_type, event_data, fingerprint, status)
-    values ('youtube', 'post.update', '{}', 'f', %s)"""
+    insert into webhook_events (platform, event_type, event_data, fingerprint, action, site_id, status)
+    values ('youtube', 'post.update', '{}', 'f', 'refresh', %s, %s)"""
 LINE: LiteralString = """
     insert into royalty_lines
         (month, post_id, currency, artist_id, rate_pct, earnings, artist_share, house_share, suspense)
@@ -166,7 +166,11 @@ INVARIANTS: dict[str, tuple[LiteralString, Rows, str]] = {
     "a name with the same bytes is one file": (FILE, [("loaded",), ("arrived",)], "csv_files_as_of_name_sha256_key"),
     "an ended sync log has completed_at": (LOG, [(CHANNEL, "failed", None)], "ended_logs_have_completed_at"),
     "a started sync log has no completed_at": (LOG, [(CHANNEL, "started", DAY)], "ended_logs_have_completed_at"),
-    "a processed event has processed_at": (EVENT, [("processed",)], "processed_events_have_processed_at"),
+    "a processed event has processed_at": (EVENT, [(CHANNEL, "processed")], "processed_events_have_processed_at"),
+    "a claimed event has a lease": (EVENT, [(CHANNEL, "claimed")], "claimed_events_have_a_lease"),
+    "a failed event has a next attempt": (EVENT, [(CHANNEL, "failed")], "failed_events_have_a_next_attempt"),
+    "a dead event has a reason": (EVENT, [(CHANNEL, "dead")], "dead_and_ignored_events_have_a_reason"),
+    "a pending event has a site": (EVENT, [(None, "pending")], "open_events_have_a_site_and_an_action"),
     "shares add up": (LINE, [(ADA, 50, 10, 5, Decimal("4.999999999999"), 0)], "shares_add_up"),
     "without artist all is in suspense": (LINE, [(None, 50, 10, 0, 5, 5)], "suspense_is_all_or_nothing"),
     "without rate all is in suspense": (LINE, [(ADA, None, 10, 5, 5, 0)], "suspense_is_all_or_nothing"),

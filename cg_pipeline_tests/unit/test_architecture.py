@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capture": {"warehouse", "platforms", "security"},
     "history": {"warehouse"},
     "royalties": {"warehouse", "history"},
+    "webhooks": {"warehouse", "security", "capture"},
     "pipeline": {"warehouse", "capture"},
     "resources": {"pipeline"},
     "partitions": {"history"},
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "capture",
         "history",
         "royalties",
+        "webhooks",
         "pipeline",
         "resources",
         "partitions",
@@ -46,7 +48,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         "platforms",
     },
     "definitions": {"resources", "defs"},
-    "cli": {"warehouse", "capture", "history", "royalties", "sandbox", "pipeline", "defs", "platforms", "security"},
+    "cli": {
+        "warehouse",
+        "capture",
+        "history",
+        "royalties",
+        "webhooks",
+        "sandbox",
+        "pipeline",
+        "defs",
+        "platforms",
+        "security",
+    },
 }
 
 # Functions whose arguments name queries, and the names that are put together: the parts that vary.

@@ -35,6 +35,10 @@ def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:
         closing_grace=timedelta(hours=6),
         answers_kept=timedelta(days=35),
         sites_at_once=16,
+        webhook_url="",
+        webhook_lease=timedelta(minutes=15),
+        webhook_rate=1000,
+        fingerprints_kept=timedelta(days=90),
         encryption_keys="",
         platforms={platform: {} for platform in config.PLATFORMS},
     )

@@ -114,7 +114,7 @@ def test_a_processed_event_says_when_and_forgets_its_failures(event: models.Webh
 
 
 def test_a_failed_event_is_retried_only_after_its_backoff(event: models.WebhookEvent) -> None:
-    event.mark_failed(NOW, "timeout")
+    event.mark_failed(NOW, "timeout", chance=0)
     assert (event.status, event.retry_count, event.error_message) == (WebhookStatus.FAILED, 1, "timeout")
     assert event.attempt_at == NOW + timedelta(minutes=1)
     assert not event.should_retry(NOW + timedelta(seconds=59))
@@ -124,7 +124,7 @@ def test_a_failed_event_is_retried_only_after_its_backoff(event: models.WebhookE
 def test_the_waits_double_up_to_an_hour_and_the_eighth_failure_is_the_last(event: models.WebhookEvent) -> None:
     waits = []
     for _ in range(models.WebhookEvent.MAX_ATTEMPTS - 1):
-        event.mark_failed(NOW, "timeout")
+        event.mark_failed(NOW, "timeout", chance=0)
         assert event.status == WebhookStatus.FAILED
         assert event.attempt_at
         waits.append((event.attempt_at - NOW) // timedelta(minutes=1))
@@ -134,6 +134,14 @@ def test_the_waits_double_up_to_an_hour_and_the_eighth_failure_is_the_last(event
     assert (event.status, event.retry_count) == (WebhookStatus.DEAD, 8)
     assert (event.error_message, event.attempt_at) == ("still a timeout", None)
     assert not event.should_retry(LATER + timedelta(days=1))
+
+
+def test_what_failed_together_comes_back_within_a_quarter_of_the_wait(event: models.WebhookEvent) -> None:
+    event.mark_failed(NOW, "timeout", chance=1)
+    assert event.attempt_at == NOW + timedelta(seconds=75)
+    event.mark_failed(NOW, "timeout")
+    assert event.attempt_at
+    assert timedelta(minutes=2) <= event.attempt_at - NOW <= timedelta(minutes=2.5)
 
 
 def test_an_event_that_was_never_stored_can_fail() -> None:

@@ -20,7 +20,7 @@ from cg_pipeline.warehouse.models.history import Delta, StaleWindow
 from cg_pipeline.warehouse.models.posts import Artist, ArtistAssignment, Post, PostVersion
 from cg_pipeline.warehouse.models.royalties import RoyaltyLine, RoyaltyRate, RoyaltyStatement
 from cg_pipeline.warehouse.models.sites import Site, SiteSetting
-from cg_pipeline.warehouse.models.webhooks import WebhookEvent, WebhookFingerprint
+from cg_pipeline.warehouse.models.webhooks import WebhookCoverage, WebhookEvent, WebhookFingerprint, WebSubLease
 
 __all__ = [
     "ApiKey",
@@ -46,6 +46,8 @@ __all__ = [
     "StaleWindow",
     "SyncLog",
     "User",
+    "WebSubLease",
+    "WebhookCoverage",
     "WebhookEvent",
     "WebhookFingerprint",
 ]

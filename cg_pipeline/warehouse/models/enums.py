@@ -153,12 +153,26 @@ class RoyaltyLineKind(StrEnum):
 
 
 class WebhookStatus(StrEnum):
-    """How an event stands: pending -> processed | failed; failed -> pending (tried again) | dead (attempts used up)."""
+    """How an event stands: pending -> claimed -> processed | failed; claimed | failed -> pending | dead.
+
+    A lease that ends sets a claimed event back; after the last attempt it is dead. Ignored: nothing of ours, or nothing
+    to do. A person may set any of them back to pending.
+    """
 
     PENDING = "pending"
+    CLAIMED = "claimed"
     PROCESSED = "processed"
     FAILED = "failed"
     DEAD = "dead"
+    IGNORED = "ignored"
+
+
+class WebhookAction(StrEnum):
+    """What an event asks for."""
+
+    REFRESH = "refresh"  # read the post again
+    DELETE = "delete"  # look whether the post is gone
+    PAUSE = "pause"  # the grant is gone: capture the site no more
 
 
 def database_type(enum: type[StrEnum]) -> Enum:
