@@ -61,6 +61,7 @@ class ConnectedSite:
     api_quota: int | None
     api_quota_reset: datetime | None
     currency: str | None
+    demographics: bool
 
 
 def connected_sites(connection: Connection, platform: str, named: Sequence[str] = ()) -> list[ConnectedSite]:

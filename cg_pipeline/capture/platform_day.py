@@ -3,7 +3,8 @@
 How one site is captured is in `site_day`. A site that fails never stops the others.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,6 +19,7 @@ from cg_pipeline.capture.asof import require_as_of
 from cg_pipeline.capture.site_day import SiteCapture, SiteReplay, SiteReport
 from cg_pipeline.errors import NotFound
 from cg_pipeline.platforms.connectors import connector
+from cg_pipeline.platforms.contract import Connector
 from cg_pipeline.warehouse.database import Connection
 from cg_pipeline.warehouse.migrate import ensure_partitions
 from cg_pipeline.warehouse.sql import query
@@ -30,6 +32,19 @@ class Scope:
     sites: Sequence[str] = ()
     posts: Sequence[str] = ()
     again: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Posts of one site (none: all of them) that are read in one pass, because events asked for it.
+
+    `landed` is called in the transaction in which they land, `failed` with the reason when they do not.
+    """
+
+    site_id: UUID
+    posts: Sequence[str]
+    landed: Callable[[Connection], None]
+    failed: Callable[[str], None]
 
 
 @dataclass
@@ -57,28 +72,87 @@ def capture_platform(platforms: Platforms, platform: str, day: date, scope: Scop
     there is not, ConfigError without keys for the tokens. Every other problem belongs to its site: it ends that site's
     sync log as partial or failed, and the report says so.
     """
-    made, settings, now = connector(platform), platforms.settings, platforms.clock.now()
-    require_as_of(platform, made.as_of, day, now, settings.timezone, settings.closing_grace)
     began, report, wanted, depleted = perf_counter(), PlatformReport(platform, day), scope or Scope(), Event()
-    ensure_partitions(platforms.warehouse, day, day)
+    made = _may_capture(platforms, platform, day)
     with platforms.warehouse.connect() as connection:
         sites = connected_sites(connection, platform, wanted.sites)
         posts = _posts_by_site(connection, sites, wanted)
-        known = _retired(connection, platform)
-        connection.execute(query("platforms.forget_answers"), {"before": now - settings.answers_kept})
     if sites:
         platforms.require_keys()
 
-    def capture(site: ConnectedSite) -> SiteReport:
-        return SiteCapture(platforms, made, site, day).run(posts[site.id], depleted, again=wanted.again)
+    def capture(site: ConnectedSite) -> list[SiteReport]:
+        return [SiteCapture(platforms, made, site, day).run(posts[site.id], depleted, again=wanted.again)]
 
     asked = [site for site in sites if posts[site.id]] if wanted.posts else sites
-    with ThreadPoolExecutor(platforms.settings.sites_at_once) as pool:
-        for site in pool.map(capture, asked):
-            report.sites.append(site)
-            progress.report(f"{platform} {day}", len(report.sites))
+    return _capture(platforms, report, asked, capture, began)
+
+
+def capture_parts(platforms: Platforms, platform: str, day: date, parts: Sequence[Part]) -> PlatformReport:
+    """Read these posts of these sites again, whether or not the day is done; each part lands or fails by itself.
+
+    The parts of a site are read one after the other. Raises what `capture_platform` raises before any request.
+    """
+    began, report, depleted = perf_counter(), PlatformReport(platform, day), Event()
+    made, of_site = _may_capture(platforms, platform, day), defaultdict(list)
+    for part in parts:
+        of_site[part.site_id].append(part)
     with platforms.warehouse.connect() as connection:
-        report.retired = [row for row in _retired(connection, platform) if row not in known]
+        sites = [site for site in connected_sites(connection, platform) if site.id in of_site]
+    if sites:
+        platforms.require_keys()
+
+    def capture(site: ConnectedSite) -> list[SiteReport]:
+        return list(_capture_site_parts(platforms, made, site, day, of_site[site.id], depleted))
+
+    for gone in of_site.keys() - {site.id for site in sites}:
+        for part in of_site[gone]:
+            part.failed("The site is not connected: connect it with `cg site token`.")
+    return _capture(platforms, report, sites, capture, began)
+
+
+def _capture_site_parts(
+    platforms: Platforms, made: Connector, site: ConnectedSite, day: date, parts: Sequence[Part], depleted: Event
+) -> Iterator[SiteReport]:
+    """Read the parts in turn. Once the site has to wait for something, so have those that are left."""
+    waits_for: str | None = None
+    for part in parts:
+        if waits_for is not None:
+            part.failed(waits_for)
+            continue
+        done = SiteCapture(platforms, made, site, day, part.landed).run(part.posts, depleted, again=True)
+        yield done
+        if done.status != "completed":
+            reason = done.message or done.status
+            part.failed(reason)
+            waits_for = reason if done.status == "partial" else None
+
+
+def _may_capture(platforms: Platforms, platform: str, day: date) -> Connector:
+    """The connector, after everything that may forbid to ask. Makes room for the day's rows."""
+    made, settings, now = connector(platform), platforms.settings, platforms.clock.now()
+    require_as_of(platform, made.as_of, day, now, settings.timezone, settings.closing_grace)
+    ensure_partitions(platforms.warehouse, day, day)
+    return made
+
+
+def _capture(
+    platforms: Platforms,
+    report: PlatformReport,
+    sites: Sequence[ConnectedSite],
+    capture: Callable[[ConnectedSite], list[SiteReport]],
+    began: float,
+) -> PlatformReport:
+    """Capture the sites side by side, and complete the report."""
+    now, settings = platforms.clock.now(), platforms.settings
+    with platforms.warehouse.connect() as connection:
+        known = _retired(connection, report.platform)
+        connection.execute(query("platforms.forget_answers"), {"before": now - settings.answers_kept})
+    with ThreadPoolExecutor(settings.sites_at_once) as pool:
+        for done in pool.map(capture, sites):
+            report.sites += done
+            progress.report(f"{report.platform} {report.day}", len(report.sites))
+    with platforms.warehouse.connect() as connection:
+        report.retired = [row for row in _retired(connection, report.platform) if row not in known]
         _look_at(connection, report)
     report.seconds = round(perf_counter() - began, 3)
     return report

@@ -101,10 +101,12 @@ class NoNetwork:
 
 
 def begin(connection: Connection, site_id: UUID, sync_type: str, day: date, scope: str | None, now: datetime) -> Log:
-    """Start a log. The reading of a capture that did not end, not long ago and of the same posts, is continued."""
+    """Start a log. The reading of a capture that did not end, not long ago and of the same posts, is continued; except
+    for webhooks, whose events may be younger than its answers."""
     values = {"site_id": site_id, "sync_type": sync_type, "day": day, "scope": scope, "now": now}
     last = connection.execute(query("platforms.last_log"), values).fetchone()
-    resumed = last is not None and last["status"] != "completed" and now - last["read_at"] < RESUME_WITHIN
+    young = last is not None and last["status"] != "completed" and now - last["read_at"] < RESUME_WITHIN
+    resumed = young and sync_type != "webhook"
     reading_id, read_at = (last["reading_id"], last["read_at"]) if last and resumed else (uuid4(), now)
     row = connection.execute(query("platforms.start_log"), values | {"reading_id": reading_id, "read_at": read_at})
     return Log((row.fetchone() or {})["id"], reading_id, read_at)

@@ -4,7 +4,7 @@ Which sites and days is decided in `platform_day`, what is asked in `platforms`,
 """
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -71,6 +71,7 @@ class _Pass:
             retired=Retired(retired),
             scope=premises.get("scope"),
             currency=self.site.currency,
+            demographics=premises.get("demographics", False),
         )
 
     def lock(self, connection: Connection) -> bool:
@@ -117,6 +118,18 @@ class _Pass:
 class SiteCapture(_Pass):
     """One capture over the network."""
 
+    def __init__(
+        self,
+        platforms: Platforms,
+        connector: Connector,
+        site: ConnectedSite,
+        day: date,
+        landed: Callable[[Connection], None] | None = None,
+    ) -> None:
+        """`landed` is called in the transaction in which what was read lands: given for events that asked for it."""
+        super().__init__(platforms, connector, site, day)
+        self.landed = landed
+
     def run(self, posts: Sequence[str], depleted: Event, *, again: bool) -> SiteReport:
         """Capture the site, or these posts of it. Whatever goes wrong is its own: it ends its log and its report."""
         try:
@@ -153,6 +166,7 @@ class SiteCapture(_Pass):
 
     def _read_and_land(self, held: Connection, wanted: list[str], depleted: Event) -> None:
         kind, scope = ("incremental", ",".join(wanted)) if wanted else ("full", None)
+        kind = "webhook" if self.landed else kind
         log = readings.begin(held, self.site.id, kind, self.day, scope, self.clock.now())
         tokens = SiteTokens(self.platforms, self.site)
         answers = Answers(held, log.reading_id, self.clock.now, tokens.hide)
@@ -186,6 +200,7 @@ class SiteCapture(_Pass):
         absent = held.execute(query("platforms.absent_posts"), {"site_id": self.site.id, "day": self.day}).fetchall()
         return {
             "scope": self.site.scope,
+            "demographics": self.site.demographics,
             "retired": [[row["metric"], row["media"], row["message"]] for row in retired],
             "absent": [row["post_id"] for row in absent],
         }
@@ -193,6 +208,9 @@ class SiteCapture(_Pass):
     def _land(self, log: Log, reading: Reading, sight: Sight, *, is_full: bool) -> None:
         """Merge, note who is missing and what was retired, end the log: in one transaction, with everything read."""
         self._count(reading.caller, len(sight.observations))
+        if reading.demographics:
+            measured = sum("metrics" in seen.raw for seen in sight.observations)
+            self.report.minimum += self.connector.calls_for_demographics * measured
         try:
             self._write(log, reading, sight, is_full=is_full)
         except (DeadlockDetected, UniqueViolation):
@@ -222,6 +240,8 @@ class SiteCapture(_Pass):
             }
             connection.execute(query("platforms.update_site"), account | {"site_id": site_id, "now": now})
             self.end(connection, log)
+            if self.landed:
+                self.landed(connection)
 
     def _give_up(self, held: Connection, log: Log, caller: Caller, problem: Exception, tokens: SiteTokens) -> None:
         """End the log as partial (it may go on by itself later) or failed (a person is needed); nothing has landed."""

@@ -45,10 +45,18 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
+def _switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        message = f'"{text}" must be on or off.'
+        raise ConfigError(message)
+    return text == "on"
+
+
 SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "currency": (_currency, "payout currency of money columns that name none, such as USD"),
     "csv_period": (_period, "lifetime: the channel's YouTube Studio tables are exported with the period Lifetime"),
     "csv_mapping": (lambda text: ColumnMapping.parse(text).as_data(), "column mapping (YAML) of other tables"),
+    "demographics": (_switch, "on: read a YouTube channel's viewers by age and gender too, which costs a call a video"),
     "pay_opening_balance": (_truth, "true: earnings from before the first capture are paid when they are first seen"),
 }
 

@@ -59,6 +59,8 @@ class Simulation:
             )
             if account.platform == "facebook" and not known:
                 sites.put_setting(connection, site, "currency", account.currency, pipeline.clock)
+            if account.platform == "youtube" and account.number == 0 and not known:
+                sites.put_setting(connection, site, "demographics", "on", pipeline.clock)
             pair = Tokens(grant.access, grant.refresh, grant.expires_at)
             tokens.store(connection, pipeline.platforms.ring, site.id, pair, self.sandbox.now)
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cg_pipeline.errors import AccessDenied
 from cg_pipeline.platforms.http import Caller, Dialect, Request, Transport
 from cg_pipeline.platforms.records import AccountRecord, App, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Registry, Retired
@@ -39,6 +40,20 @@ class Reading:
     scope: str | None = None
     currency: str | None = None
     """The payout currency that was set for the site, for amounts that the platform gives without one."""
+    demographics: bool = False
+    """Whether the site wants viewers by age and gender also where they cost calls of their own."""
+
+    def require_own(self, *ids: str) -> None:
+        """Raises AccessDenied unless the token's account, which has these ids, is the site's.
+
+        The token of another account would put that one's numbers under this site.
+        """
+        if self.platform_id not in ids:
+            message = (
+                f"The token belongs to the account {ids[0]}, but the site is {self.platform_id}: store a token of the "
+                "site's own account with `cg site token`, or add the other account with `cg site add`."
+            )
+            raise AccessDenied(message)
 
 
 @dataclass(frozen=True)
@@ -71,11 +86,13 @@ class Connector(Dialect, Protocol):
     posts_a_page: int
     lists_all: bool = True
     """Whether the listing has no end before the oldest post. Otherwise posts older than it reaches are not missed."""
+    calls_for_demographics: int = 0
+    """Calls that `Reading.demographics` costs for each post that has metrics, beside `minimum_calls`."""
     fleeting: frozenset[str] = frozenset()
     """The post types (as in `posts.post_type`) that stop being listed by themselves: they are never missed."""
 
     def account(self, reading: Reading) -> AccountRecord:
-        """The account itself."""
+        """The account itself. Raises AccessDenied where the platform tells that the token is another account's."""
         ...
 
     def posts(self, reading: Reading) -> Iterator[list[PostRecord]]:

@@ -123,6 +123,7 @@ class Instagram(Connector):
         """The professional account. Its id is `user_id`; `id` is another one for each app."""
         body = reading.caller.get(f"{reading.base_url}/{VERSION}/me", fields=ACCOUNT_FIELDS)
         seen = body["data"][0] if "data" in body else body  # both shapes are documented
+        reading.require_own(*(str(seen[name]) for name in ("user_id", "id") if seen.get(name)))  # either serves
         return AccountRecord(
             platform_id=str(seen.get("user_id") or seen["id"]),
             name=seen.get("name"),

@@ -65,6 +65,7 @@ class Threads(Connector):
         """The profile; its followers are an insight."""
         url = f"{reading.base_url}/v1.0/me"
         seen = reading.caller.get(url, fields=ACCOUNT_FIELDS)
+        reading.require_own(str(seen["id"]))
         followers = graph.insights(
             reading.caller.get(f"{reading.base_url}/v1.0/{seen['id']}/threads_insights", metric="followers_count")
         )
@@ -90,13 +91,17 @@ class Threads(Connector):
         yield from pages(None, read)
 
     def lookup(self, reading: Reading, native_ids: Sequence[str]) -> Lookup:
-        """One call a post."""
-        found, gone = [], set()
-        for native_id in native_ids:
-            try:
-                found.append(_post(reading.caller.get(f"{reading.base_url}/v1.0/{native_id}", fields=POST_FIELDS)))
-            except Gone:
-                gone.add(native_id)
+        """One call a post. A lost permission looks as if posts were gone: one that can be read must prove it is not.
+
+        Where it is none of these, the newest that is listed must, for two calls more. Without a proof they are unknown.
+        """
+        found, gone = _by_ids(reading, native_ids)
+        if gone and not found:
+            url = f"{reading.base_url}/v1.0/{reading.platform_id}/threads"
+            listed = reading.caller.get(url, fields="id,media_type").get("data", [])
+            own = [str(item["id"]) for item in listed if item.get("media_type") != REPOST]
+            proof, _ = _by_ids(reading, own[:1])
+            gone = gone if proof else set()
         return Lookup(found, frozenset(gone))
 
     def metrics(self, reading: Reading, posts: Sequence[PostRecord]) -> Iterator[MetricsRecord]:
@@ -136,6 +141,17 @@ class Threads(Connector):
     def minimum_calls(self, posts: int) -> int:
         """Two for the account, one a page, one a post."""
         return 2 + max(1, -(-posts // self.posts_a_page)) + posts
+
+
+def _by_ids(reading: Reading, native_ids: Sequence[str]) -> tuple[list[PostRecord], set[str]]:
+    """The posts that can be read, and the ids of those that are gone or not for this token."""
+    found, gone = [], set()
+    for native_id in native_ids:
+        try:
+            found.append(_post(reading.caller.get(f"{reading.base_url}/v1.0/{native_id}", fields=POST_FIELDS)))
+        except Gone:
+            gone.add(native_id)
+    return found, gone
 
 
 def _post(item: Mapping[str, Any]) -> PostRecord:

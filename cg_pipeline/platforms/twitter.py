@@ -104,6 +104,7 @@ class Twitter(Connector):
     def account(self, reading: Reading) -> AccountRecord:
         """The account that the token belongs to (billed as one user)."""
         seen = _whole(reading.caller.get(f"{reading.base_url}/2/users/me", **{"user.fields": USER_FIELDS}))["data"]
+        reading.require_own(str(seen["id"]))
         return AccountRecord(
             platform_id=str(seen["id"]),
             name=seen.get("name"),

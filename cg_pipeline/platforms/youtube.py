@@ -90,7 +90,9 @@ class Youtube(Connector):
 
     platform = "youtube"
     as_of = AsOf.DATED
-    settling_days = 3
+    # Money comes up to 72 hours after its Pacific day, which ends up to 22 hours after that of the reporting zone: in
+    # every zone that is over at the midnight after the fourth day, and in most not yet at that after the third.
+    settling_days = 4
     base_url = BASE_URL
     registry = Registry(METRICS)
     scopes: Mapping[str, str] = {
@@ -99,8 +101,7 @@ class Youtube(Connector):
         MONEY_SCOPE: "money and counters of advertising",
     }
     posts_a_page = 50
-    demographics = False
-    """Viewers by age and gender: one call a video, as percentages add up within one answer. Off unless wanted."""
+    calls_for_demographics = 1  # percentages add up within one answer
 
     def authorize(self, token: str) -> Mapping[str, str]:
         """The token as a bearer."""
@@ -122,6 +123,7 @@ class Youtube(Connector):
     def account(self, reading: Reading) -> AccountRecord:
         """The channel that was picked at consent."""
         channel = _channel(reading)
+        reading.require_own(str(channel["id"]))
         snippet, statistics = channel.get("snippet", {}), channel.get("statistics", {})
         subscribers = None if statistics.get("hiddenSubscriberCount") else statistics.get("subscriberCount")
         return AccountRecord(
@@ -174,17 +176,18 @@ class Youtube(Connector):
         coverage, unavailable = self._covered(reading)
         for some in _parts(there, IDS_A_CALL):
             found = _Found(coverage, unavailable)
-            for family in (name for name in self._families(reading.day) if name not in unavailable):
+            for family in (name for name in self._families(reading) if name not in unavailable):
                 asked = [post for post in some if "main" not in found.refused.get(post.native_id, {})]
+                if family == VIEWERS:  # nobody has seen what is in no report
+                    asked = [post for post in asked if post.native_id in found.rows]
                 for start, ids in _calls(family, asked, reading.day):
                     self._read(reading, family, start, ids, found)
             known = found.rows.keys() | found.refused.keys()
             yield from (_record(post.native_id, found) for post in some if post.native_id in known)
 
-    def _families(self, day: date) -> dict[str, list[str]]:
-        legal = self.registry.families("any", day)
-        wanted = [family for family in legal if family != VIEWERS or self.demographics]
-        return {family: [metric.name for metric in legal[family]] for family in wanted}
+    def _families(self, reading: Reading) -> dict[str, list[str]]:
+        legal = self.registry.families("any", reading.day).items()
+        return {name: [m.name for m in some] for name, some in legal if name != VIEWERS or reading.demographics}
 
     def _covered(self, reading: Reading) -> tuple[dict[str, str], dict[str, str]]:
         """The last day of which counters and money tell, and why a family is not to be had.
@@ -193,7 +196,7 @@ class Youtube(Connector):
         """
         coverage, unavailable = {}, {}
         for family in ("main", "money"):
-            names, request = self._families(reading.day)[family], partial(_report, reading, family, None, ())
+            names, request = self._families(reading)[family], partial(_report, reading, family, None, ())
             try:
                 if family == "money" and reading.scope is not None and MONEY_SCOPE not in reading.scope.split():
                     raise AccessDenied(f"The permission {MONEY_SCOPE} was not granted: connect the site again.")
@@ -210,7 +213,7 @@ class Youtube(Connector):
 
         After that, a refusal is about the family: these posts lack it.
         """
-        names, request = self._families(reading.day)[family], partial(_report, reading, family, start, ids)
+        names, request = self._families(reading)[family], partial(_report, reading, family, start, ids)
         try:
             for row in (row for rows in ask(names, "any", reading.retired, request) for row in rows):
                 found.rows[row.get("video", ids[0])].setdefault(family, []).append(row)
@@ -247,7 +250,7 @@ class Youtube(Connector):
         Traffic sources need more where videos times days exceed 50,000: 13 videos a call for those of ten years ago.
         """
         details, families = -(-posts // self.posts_a_page), 5 * -(-posts // IDS_A_CALL)
-        return 1 + max(1, details) + details + families + (2 if posts else 0) + (posts if self.demographics else 0)
+        return 1 + max(1, details) + details + families + (2 if posts else 0)
 
 
 def _url(base_url: str, path: str) -> str:
@@ -365,8 +368,7 @@ def _seconds(duration: str | None) -> int | None:
 
 
 def _largest(thumbnails: Mapping[str, Mapping[str, Any]]) -> str | None:
-    best = max(thumbnails.values(), key=lambda each: each.get("width") or 0, default=None)
-    return best.get("url") if best else None
+    return max(thumbnails.values(), key=lambda each: each.get("width") or 0, default={}).get("url")
 
 
 def _oauth_error(body: Mapping[str, Any]) -> Exception:

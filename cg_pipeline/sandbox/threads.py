@@ -70,14 +70,16 @@ async def listing(sandbox: Sandbox, account: Account, request: Request) -> Respo
     """The profile's own posts."""
     if request.path_params["user"] not in {account.platform_id, "me"}:
         return graph.gone(request.path_params["user"])
-    return graph.page(sandbox, account, request, sandbox.world.posts(account, sandbox.now, private=False), _post)
+    posts = [] if _lacks_basic(sandbox, account) else sandbox.world.posts(account, sandbox.now, private=False)
+    return graph.page(sandbox, account, request, posts, _post)
 
 
 async def single(sandbox: Sandbox, account: Account, request: Request) -> Response:
     """One post."""
     native_id = request.path_params["post"]
     post = sandbox.world.post(account, native_id, sandbox.now)
-    return JSONResponse(_post(post)) if post and not post.is_private else graph.gone(native_id)
+    is_seen = post and not post.is_private and not _lacks_basic(sandbox, account)
+    return JSONResponse(_post(post)) if post and is_seen else graph.gone(native_id)
 
 
 async def account_insights(sandbox: Sandbox, account: Account, _: Request) -> Response:
@@ -103,6 +105,12 @@ async def insights(sandbox: Sandbox, account: Account, request: Request) -> Resp
         return JSONResponse({"data": []})
     values = _values(sandbox, post)
     return JSONResponse(graph.lifetime(native_id, {name: values[name] for name in wanted if name in values}))
+
+
+def _lacks_basic(sandbox: Sandbox, account: Account) -> bool:
+    """Whether the token may no longer see posts: that looks as if there were none."""
+    fault = sandbox.is_on(account, "missing_scope")
+    return fault is not None and fault.values["scope"] == "threads_basic"
 
 
 def _values(sandbox: Sandbox, post: Post) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,11 +120,7 @@ class Studio:
 
     def change(self, post: Post, **changes: Any) -> Post:
         """Let a post of the world be another one from now on."""
-        changed, world = replace(post, **changes), self.sandbox.world
-        mine = world._posts[post.account.platform_id]
-        mine[[each.native_id for each in mine].index(post.native_id)] = changed
-        vars(world).pop("_by_id", None)
-        return changed
+        return self.sandbox.world.change(post, **changes)
 
     def listed(self, account: Account) -> Sequence[Post]:
         """The public posts of an account, newest first."""

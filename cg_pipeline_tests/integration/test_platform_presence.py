@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cg_pipeline.platforms.contract import Reading
+from cg_pipeline.platforms.http import Answer, Request
 from cg_pipeline.platforms.records import PostRecord
 from cg_pipeline.platforms.threads import Threads
 from cg_pipeline.sandbox.world import Post
@@ -126,3 +127,34 @@ def test_a_post_that_only_an_export_knows_is_not_missed(house: Studio) -> None:
     house.change(post, deleted_at=house.sandbox.now)
     house.rows("update post_versions set data_source = 'csv' where post_id = %(id)s", id=f"threads_{post.native_id}")
     assert next_day(house, "threads", post) == "live 0"
+
+
+def test_a_permission_that_is_lost_does_not_look_like_deletions(house: Studio) -> None:
+    post = first_day(house, "threads")
+    house.sandbox.set_fault(post.account, "missing_scope", scope="threads_basic")
+    assert [next_day(house, "threads", post) for _ in range(4)] == ["live 1", "live 2", "live 3", "live 4"]
+    assert len(house.rows("select from posts where status = 'live'")) == 5
+    house.sandbox.clear_faults()
+    assert next_day(house, "threads", post) == "live 0"
+
+
+def test_where_no_post_can_be_read_by_its_id_none_is_gone(house: Studio) -> None:
+    post, hidden = first_day(house, "threads"), True
+    house.change(post, deleted_at=house.sandbox.now)
+    error = '{"error": {"message": "Unsupported get request.", "code": 100, "error_subcode": 33}}'
+
+    def instead(request: Request, _: str) -> Answer | None:
+        is_single = request.url.rpartition("/")[2].isdigit()
+        return Answer(400, {}, error) if hidden and is_single else None
+
+    house.transport.instead = instead
+    assert [next_day(house, "threads", post) for _ in range(4)] == ["live 1", "live 2", "live 3", "live 4"]
+    hidden = False
+    assert next_day(house, "threads", post).startswith("removed")
+
+
+def test_of_a_profile_whose_only_post_is_gone_nothing_can_be_proved(house: Studio) -> None:
+    post = first_day(house, "threads")
+    for each in house.listed(post.account):
+        house.change(each, deleted_at=house.sandbox.now)
+    assert [next_day(house, "threads", post) for _ in range(4)] == ["live 1", "live 2", "live 3", "live 4"]

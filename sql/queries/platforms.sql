@@ -3,7 +3,9 @@
 -- name: connected_sites
 -- The sites of a platform that have been connected, or those of them that are named.
 select s.id, s.name, s.platform, s.platform_id, s.platform_username, s.scope, s.sync_status, s.api_quota, s.api_quota_reset,
-       (select setting_value from site_settings where site_id = s.id and setting_key = 'currency') as currency
+       (select setting_value from site_settings where site_id = s.id and setting_key = 'currency') as currency,
+       exists (select from site_settings
+               where site_id = s.id and setting_key = 'demographics' and setting_value = 'true') as demographics
 from sites s
 where s.platform = %(platform)s and s.access_token is not null
   and (%(sites)s::text[] = '{}' or s.id::text = any(%(sites)s) or s.name = any(%(sites)s)
