@@ -1,10 +1,14 @@
 """What Dagster loads: everything under `defs`, the resource they share, and the policy for all of them."""
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
 
 from cg_pipeline.resources import PipelineResource
+
+# Its assets have two backfill policies. A refresh has one day, so the smaller one, which Dagster takes, is right.
+warnings.filterwarnings("ignore", message="Asset job refresh_")
 
 
 @dg.definitions

@@ -10,7 +10,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from cg_pipeline import partitions
 from cg_pipeline.clock import today
 from cg_pipeline.config import PLATFORMS
-from cg_pipeline.defs import csv, platforms
+from cg_pipeline.defs import coverage, csv, platforms
 from cg_pipeline.defs.reporting import new_features, table
 from cg_pipeline.history.checks import Finding, Subject, ask
 from cg_pipeline.history.windows import Kind, start_of
@@ -71,6 +71,7 @@ RULES = [
         ACCRUALS, Kind.ROYALTY, "telescoping", "The deltas under the royalties agree with the snapshots.", blocking=True
     ),
     Rule(ACCRUALS, Kind.ROYALTY, "unassigned", "All earnings are credited to an artist with a rate."),
+    Rule(coverage.KEY, Kind.DAILY, "missed_webhooks", "Webhooks told of every post that polling found."),
 ]
 
 

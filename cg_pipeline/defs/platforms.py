@@ -1,18 +1,21 @@
 """The assets that the platforms fill, a pair for each, from one pass. How a site is captured is in `capture`."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from cg_pipeline import partitions
+from cg_pipeline.capture.access import Platforms
 from cg_pipeline.capture.platform_day import PlatformReport, Scope, capture_platform, replay_platform
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.defs.reporting import OWNERS, logged_progress, new_features, table, table_schema
 from cg_pipeline.platforms.connectors import connector
 from cg_pipeline.platforms.contract import AsOf
 from cg_pipeline.resources import PipelineResource
+from cg_pipeline.webhooks.refresh import refresh
 
 WHAT_POSTS = "Posts of all connected {platform} sites, in the table `posts`: captions, times, links, whose they are."
 WHAT_SNAPSHOTS = """
@@ -32,6 +35,16 @@ class PlatformConfig(dg.Config):
     posts: list[str] = Field(default=[], description="Post ids; empty: all posts of the sites.")
     again: bool = Field(default=False, description="Ask also the sites whose day was captured already.")
     replay: bool = Field(default=False, description="Ask nobody: read the day again from the stored answers.")
+    webhooks: str = Field(
+        default="", description="The rerun whose webhook events are to be read again; a sensor sets it."
+    )
+
+    def run(self, platforms: Platforms, platform: str, day: date) -> PlatformReport:
+        """Do what was configured."""
+        if self.webhooks:
+            return refresh(platforms, platform, day, self.webhooks)
+        work = replay_platform if self.replay else capture_platform
+        return work(platforms, platform, day, Scope(self.sites, self.posts, self.again))
 
 
 def keys(platform: str) -> tuple[dg.AssetKey, dg.AssetKey]:
@@ -62,10 +75,8 @@ def capture_assets(platform: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PlatformConfig, pipeline: PipelineResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         (day,) = partitions.days(context)
-        scope = Scope(config.sites, config.posts, config.again)
         with logged_progress(context):
-            work = replay_platform if config.replay else capture_platform
-            report = work(pipeline.open().platforms, platform, day, scope)
+            report = config.run(pipeline.open().platforms, platform, day)
         for site in report.incomplete:
             context.log.warning("%s is %s. %s", site.site, site.status, site.message)
         for metric in report.retired:

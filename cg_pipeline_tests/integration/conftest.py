@@ -10,10 +10,15 @@ import pytest
 from sqlalchemy import URL
 
 from cg_pipeline.clock import FixedClock
-from cg_pipeline.config import PROJECT
+from cg_pipeline.config import PLATFORMS, PROJECT
+from cg_pipeline.pipeline import Pipeline
+from cg_pipeline.sandbox.server import Sandbox, serving
+from cg_pipeline.sandbox.world import World
+from cg_pipeline.security.vault import new_key
 from cg_pipeline.warehouse.database import Warehouse, ensure_database
 from cg_pipeline_tests.integration.installations import Installation, drop_database, environment, installed
 from cg_pipeline_tests.integration.lab import Lab, OneConnection
+from cg_pipeline_tests.integration.studio import connect
 
 
 @pytest.fixture
@@ -52,3 +57,17 @@ def instance(installation: Installation) -> Iterator[dg.DagsterInstance]:
     """Dagster's record of the installation."""
     with dg.DagsterInstance.get() as instance:
         yield instance
+
+
+@pytest.fixture
+def sandbox(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A small sandbox that lives now, and the installation that takes it for the platforms, all accounts connected."""
+    monkeypatch.setattr("cg_pipeline.platforms.http.time.sleep", lambda _seconds: None)
+    sandbox = Sandbox(World(accounts_each=2, posts_each=3, hours_between=24), installation.pipeline.clock.now())
+    with serving(sandbox) as address:
+        urls = {f"CG_{name.upper()}_API_URL": f"{address}/{name}" for name in PLATFORMS}
+        with environment(CG_ENCRYPTION_KEYS=new_key(), **urls):
+            for name in PLATFORMS:
+                for account in sandbox.world.accounts[name]:
+                    connect(sandbox, Pipeline.open().platforms, account)
+            yield sandbox

@@ -42,6 +42,13 @@ ASSETS = {
     "deltas/weekly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/monthly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/quarterly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
+    "webhooks/coverage": (
+        "webhooks",
+        "postgres",
+        100,
+        sorted(f"{name}/posts" for name in PLATFORMS),
+        {"missed_webhooks": WARNING},
+    ),
     "royalties/accruals": (
         "royalties",
         "postgres",
@@ -53,18 +60,27 @@ ASSETS = {
 JOBS = {
     "capture_csv": ["csv/posts", "csv/snapshots"],
     **{f"capture_{name}": [f"{name}/posts", f"{name}/snapshots"] for name in PLATFORMS},
+    **{f"refresh_{name}": ["deltas/daily", f"{name}/posts", f"{name}/snapshots"] for name in PLATFORMS},
     "capture_all": sorted([*SNAPSHOTS, *(name.replace("snapshots", "posts") for name in SNAPSHOTS)]),
     "deltas_daily": ["deltas/daily"],
     "deltas_weekly": ["deltas/weekly"],
     "deltas_monthly": ["deltas/monthly"],
     "deltas_quarterly": ["deltas/quarterly"],
     "royalties_accruals": ["royalties/accruals"],
+    "compare_coverage": ["webhooks/coverage"],
+    "webhook_upkeep": [],
 }
 SENSORS = {
     "csv_inbox": ({"capture_csv"}, 30),
-    "stale_windows": ({name for name in JOBS if not name.startswith("capture_")}, 30),
+    "stale_windows": ({name for name in JOBS if name.startswith(("deltas_", "royalties_"))}, 30),
+    "webhook_rerun_sensor": ({f"refresh_{name}" for name in PLATFORMS}, 10),
+    "webhook_retry_sensor": ({"refresh_facebook"}, 30),
 }
-SCHEDULES = {"nightly": ("capture_all", "30 0 * * *", "UTC")}
+SCHEDULES = {
+    "nightly": ("capture_all", "30 0 * * *", "UTC"),
+    "nightly_coverage": ("compare_coverage", "0 5 * * *", "UTC"),
+    "renew_webhooks": ("webhook_upkeep", "15 */6 * * *", "UTC"),
+}
 RESOURCES = {"pipeline", "io_manager"}
 
 

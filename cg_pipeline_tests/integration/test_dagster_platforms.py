@@ -1,7 +1,6 @@
 """The platforms' assets on a real instance: what a run with a broken site of each kind says, and what repairs it."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ from psycopg import sql
 
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.pipeline import Pipeline
-from cg_pipeline.sandbox.server import Sandbox, serving
-from cg_pipeline.sandbox.world import World
-from cg_pipeline.security.vault import new_key
+from cg_pipeline.sandbox.server import Sandbox
 from cg_pipeline.warehouse.database import libpq
-from cg_pipeline_tests.integration.installations import Installation, environment
+from cg_pipeline_tests.integration.installations import Installation
 from cg_pipeline_tests.integration.studio import connect
 from cg_pipeline_tests.integration.tables import row_versions
 
@@ -30,20 +27,6 @@ BROKEN = {
     "twitter": ("forbidden", "failed"),
     "threads": ("expired_token", "failed"),
 }
-
-
-@pytest.fixture
-def sandbox(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A small sandbox that lives now, and the installation that takes it for the platforms, all accounts connected."""
-    monkeypatch.setattr("cg_pipeline.platforms.http.time.sleep", lambda _seconds: None)
-    sandbox = Sandbox(World(accounts_each=2, posts_each=3, hours_between=24), installation.pipeline.clock.now())
-    with serving(sandbox) as address:
-        urls = {f"CG_{name.upper()}_API_URL": f"{address}/{name}" for name in PLATFORMS}
-        with environment(CG_ENCRYPTION_KEYS=new_key(), **urls):
-            for name in PLATFORMS:
-                for account in sandbox.world.accounts[name]:
-                    connect(sandbox, Pipeline.open().platforms, account)
-            yield sandbox
 
 
 def lines(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

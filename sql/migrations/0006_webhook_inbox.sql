@@ -1,7 +1,7 @@
 -- The inbox of webhook events: who has claimed an event, what it asks for and of which post.
 
--- pending -> claimed -> processed | failed; claimed | failed -> pending (tried again) | dead (after the last attempt).
--- ignored: nothing of ours, or nothing to do; kept to be seen. A person may set any of them back to pending.
+-- pending -> claimed -> processed | failed; failed -> pending (tried again), or dead after the last attempt. A claim whose
+-- lease ends has failed. ignored: nothing of ours, or nothing to do; kept to be seen.
 drop index webhook_events_attempt_at_idx;
 alter table webhook_events drop constraint processed_events_have_processed_at;
 alter table webhook_events alter column status drop default;
@@ -28,6 +28,7 @@ create index on webhook_events (claimed_until) where status = 'claimed';
 create index on webhook_events (attempt_at) where status = 'failed';
 create index on webhook_events (site_id, post_id) where status in ('claimed', 'failed');
 create index on webhook_events (rerun_key) where status = 'claimed';
+create index on webhook_events (post_id) where post_id is not null;
 
 -- How long to wait after so many failures: 1, 2, 4 ... at most 60 minutes.
 create function webhook_backoff(failures integer) returns interval language sql immutable

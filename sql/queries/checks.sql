@@ -234,3 +234,10 @@ left join artists a on a.id = l.artist_id
 where l.month between %(first)s and %(last)s and l.suspense <> 0
 group by l.month, l.currency, p.page_name, l.post_id, a.name
 order by abs(sum(l.suspense)) desc
+
+-- name: missed_webhooks
+-- Sites of which polling found posts that no webhook event told of.
+select s.platform, s.name as site, c.day, c.posts_published, c.posts_announced
+from webhook_coverage c join sites s on s.id = c.site_id
+where c.day >= %(first)s and c.day < %(end)s and c.posts_announced < c.posts_published
+order by c.day, s.platform, s.name

@@ -153,10 +153,10 @@ class RoyaltyLineKind(StrEnum):
 
 
 class WebhookStatus(StrEnum):
-    """How an event stands: pending -> claimed -> processed | failed; claimed | failed -> pending | dead.
+    """How an event stands: pending -> claimed -> processed | failed; failed -> pending, or dead after the last attempt.
 
-    A lease that ends sets a claimed event back; after the last attempt it is dead. Ignored: nothing of ours, or nothing
-    to do. A person may set any of them back to pending.
+    A claim whose lease ends has failed. Ignored: nothing of ours, or nothing to do. A person may set any of them back
+    to pending, and bury what waits.
     """
 
     PENDING = "pending"

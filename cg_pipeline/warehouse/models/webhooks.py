@@ -69,6 +69,7 @@ class WebhookEvent(Base):
         Index(None, "attempt_at", postgresql_where=text("status = 'failed'")),
         Index(None, "site_id", "post_id", postgresql_where=text("status in ('claimed', 'failed')")),
         Index(None, "rerun_key", postgresql_where=text("status = 'claimed'")),
+        Index(None, "post_id", postgresql_where=text("post_id is not null")),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
@@ -149,12 +150,14 @@ class WebhookCoverage(Base):
 
     __tablename__ = "webhook_coverage"
 
-    site_id: Mapped[UUID] = mapped_column(ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
+    site_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True, doc="a site of which events have come"
+    )
+    day: Mapped[date] = mapped_column(primary_key=True, doc="a day in the reporting zone")
     events: Mapped[int] = mapped_column(doc="events received of the site on the day")
     posts_published: Mapped[int] = mapped_column(doc="posts that polling found, published on the day")
     posts_announced: Mapped[int] = mapped_column(doc="those of them that an event told of")
-    computed_at: Mapped[datetime]
+    computed_at: Mapped[datetime] = mapped_column(doc="when this was last found to have changed")
 
 
 def backoff(failures: int) -> timedelta:
