@@ -145,7 +145,11 @@ class Instagram(Connector):
             yield from pages(None, read)
 
     def lookup(self, reading: Reading, native_ids: Sequence[str]) -> Lookup:
-        """One call a post, two where it is gone. A refusal for want of a permission leaves it unknown."""
+        """One call a post, two where it is gone. A refusal for want of a permission leaves it unknown.
+
+        A lost permission may also look as if posts were gone: one that can be read must prove it is not; where it is
+        none of these, the newest that is listed must, for two calls more. Without a proof they are unknown.
+        """
         found, gone = [], set()
         for native_id in native_ids:
             url = f"{reading.base_url}/{VERSION}/{native_id}"
@@ -156,7 +160,8 @@ class Instagram(Connector):
                     gone.add(native_id)
             except AccessDenied:
                 continue  # the masked answer to some tokens about deleted posts
-        return Lookup(found, frozenset(gone))
+        is_proven = not gone or found or _can_read_newest(reading)
+        return Lookup(found, frozenset(gone if is_proven else ()))
 
     def metrics(self, reading: Reading, posts: Sequence[PostRecord]) -> Iterator[MetricsRecord]:
         """One call a post; none for a story whose day is over. What is refused of a post is told in raw."""
@@ -230,6 +235,13 @@ def _error(answer: Answer) -> Mapping[str, Any]:
         return {}
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def _can_read_newest(reading: Reading) -> bool:
+    """Whether the newest post that is listed can be read by its id."""
+    url = f"{reading.base_url}/{VERSION}"
+    listed = reading.caller.get(f"{url}/{reading.platform_id}/media", fields="id", limit=1).get("data", [])
+    return bool(listed) and not _is_gone(reading, f"{url}/{listed[0]['id']}")
 
 
 def _is_gone(reading: Reading, url: str) -> bool:
