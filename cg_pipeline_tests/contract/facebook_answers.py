@@ -1,47 +1,18 @@
-"""Facebook's answers made, changed on their way, and replayed, for its tests."""
+"""Facebook's answers made and replayed, for its tests."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cg_pipeline.platforms.http import Answer, Http, Request
-from cg_pipeline.sandbox.server import Sandbox, serving
-from cg_pipeline.sandbox.world import World
-from cg_pipeline_tests.contract.readings import NOW, Site
+from cg_pipeline.platforms.http import Answer, Request
+from cg_pipeline.sandbox.server import Sandbox
+from cg_pipeline_tests.contract.readings import Site
 
 RECORDED = Path(__file__).parents[3] / "shared" / "real_data"
 needs_recordings = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not here")
-
-
-@contextmanager
-def served(world: World, number: int = 0) -> Iterator[Site]:
-    """An account of a world of its own."""
-    sandbox = Sandbox(world, NOW)
-    with serving(sandbox) as address:
-        yield Site(sandbox, sandbox.world.accounts["facebook"][number], f"{address}/facebook")
-
-
-def edited(site: Site, edit: Callable[[Request, Answer], Answer]) -> Site:
-    """The same site behind a network that changes its answers."""
-    http = Http()
-    site.transport = lambda request, headers: edit(request, http(request, headers))
-    return site
-
-
-def overheard(site: Site) -> list[Request]:
-    """What the site asks from now on."""
-    asked: list[Request] = []
-
-    def note(request: Request, answer: Answer) -> Answer:
-        asked.append(request)
-        return answer
-
-    edited(site, note)
-    return asked
 
 
 def replay(sandbox: Sandbox, *bodies: Any) -> tuple[Site, list[Request]]:

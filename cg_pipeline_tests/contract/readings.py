@@ -1,6 +1,7 @@
 """Connectors at work on a sandbox: a reading of one account over real HTTP on loopback, without a database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,8 @@ from cg_pipeline.platforms.contract import Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Caller, Http, Transport
 from cg_pipeline.platforms.records import App, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Retired
-from cg_pipeline.sandbox.server import Sandbox, vendors
-from cg_pipeline.sandbox.world import Account
+from cg_pipeline.sandbox.server import Sandbox, serving, vendors
+from cg_pipeline.sandbox.world import Account, World
 
 NOW = datetime(2026, 4, 5, 12, tzinfo=UTC)
 
@@ -79,6 +80,22 @@ class Site:
             )
         return found
 
+    def known(self, reading: Reading | None = None) -> dict[str, dict[str, Any]]:
+        """All values that one reading gives, by post."""
+        posts = self.posts(reading)
+        found: dict[str, dict[str, Any]] = {post.native_id: dict(post.values) for post in posts}
+        for native_id, record in self.metrics(posts, reading).items():
+            found[native_id] |= record.values
+        return found
+
     def _renew(self, tokens: Tokens) -> Tokens:
         app = App("sandbox", "sandbox-secret")
         return self.connector.renew(Renewal(self.transport, self.base_url, app, tokens, self.sandbox.now))
+
+
+@contextmanager
+def served(platform: str, world: World, number: int = 0) -> Iterator[Site]:
+    """An account of a world of its own."""
+    sandbox = Sandbox(world, NOW)
+    with serving(sandbox) as address:
+        yield Site(sandbox, sandbox.world.accounts[platform][number], f"{address}/{platform}")

@@ -28,8 +28,9 @@ from cg_pipeline.platforms.http import Answer, Request
 from cg_pipeline.platforms.records import PostRecord
 from cg_pipeline.sandbox.server import Sandbox
 from cg_pipeline.sandbox.world import World
-from cg_pipeline_tests.contract.facebook_answers import GONE_ITEM, edited, error, overheard, replay, served
-from cg_pipeline_tests.contract.readings import NOW, Site
+from cg_pipeline_tests.contract.answers import edited, overheard
+from cg_pipeline_tests.contract.facebook_answers import GONE_ITEM, error, replay
+from cg_pipeline_tests.contract.readings import NOW, Site, served
 
 Make = Callable[..., Site]
 DOLLARS = {"currency": "USD", "microAmount": "123000000"}
@@ -97,7 +98,7 @@ def test_a_post_bears_the_right_part_of_its_id_and_keeps_the_others_but_no_token
 
 @pytest.mark.parametrize(("posts_each", "hours"), [(12, 60), (120, 6), (330, 2)])
 def test_a_full_capture_takes_the_fewest_calls(posts_each: int, hours: int) -> None:
-    with served(World(posts_each=posts_each, hours_between=hours)) as page:
+    with served("facebook", World(posts_each=posts_each, hours_between=hours)) as page:
         reading = page.reading()
         page.connector.account(reading)
         posts = page.posts(reading)
@@ -144,7 +145,7 @@ def test_a_retired_metric_costs_its_own_column_only(site: Make, name: str, media
 
 
 def test_metrics_are_asked_for_until_the_day_on_which_they_ended() -> None:
-    with served(World()) as page:
+    with served("facebook", World()) as page:
         asked = overheard(page)
         page.posts(page.reading(started_at=datetime(2025, 11, 14, tzinfo=UTC)))
         page.posts(page.reading(started_at=datetime(2026, 6, 15, tzinfo=UTC)))

@@ -13,10 +13,9 @@ import pytest
 
 from cg_pipeline.errors import AccessDenied, Disconnected, Gone, Refused, Throttled, Unavailable
 from cg_pipeline.platforms import instagram as platform
-from cg_pipeline.platforms.contract import Renewal
-from cg_pipeline.platforms.http import Answer, Http, Request
+from cg_pipeline.platforms.http import Answer, Request
 from cg_pipeline.platforms.instagram import ACCOUNT_FIELDS, POST_FIELDS, Instagram
-from cg_pipeline.platforms.records import App, PostRecord, Tokens
+from cg_pipeline.platforms.records import PostRecord
 from cg_pipeline.sandbox import instagram as vendor
 from cg_pipeline.sandbox.server import Sandbox, serving
 from cg_pipeline.sandbox.world import Counters, Post, World
@@ -109,19 +108,6 @@ def test_a_capture_takes_the_least_calls(posts_each: int, pages: int) -> None:
     assert not instagram.retired.new
 
 
-def test_two_readings_of_a_moment_ask_the_same_in_the_same_order(instagram: Site) -> None:
-    keys, inner = list[str](), Http()
-
-    def transport(request: Request, headers: Mapping[str, str]) -> Answer:
-        keys.append(request.key)
-        return inner(request, headers)
-
-    instagram.transport = transport
-    assert capture(instagram) == capture(instagram)
-    assert keys[: len(keys) // 2] == keys[len(keys) // 2 :]
-    assert not any("access" in key for key in keys)
-
-
 def test_posts_are_told_by_their_product_and_not_by_their_media_type(instagram: Site) -> None:
     posts = instagram.posts()
     assert [p.media for p in posts] == [p.media for p in worlds(instagram, [p.native_id for p in posts])]
@@ -194,13 +180,6 @@ def test_a_metric_of_posts_on_facebook_is_refused_once_a_kind(instagram: Site, m
     assert instagram.sandbox.requests.total() == instagram.connector.minimum_calls(len(captured))
 
 
-@pytest.mark.parametrize(("metric", "column"), [("views", "views"), ("saved", "saves"), ("reposts", None)])
-def test_a_retired_metric_is_named_and_the_rest_lands(instagram: Site, metric: str, column: str | None) -> None:
-    instagram.sandbox.set_fault(instagram.account, "retired_metric", name=metric)
-    assert same_as_world(instagram, capture(instagram), without=column)
-    assert {name for name, _ in instagram.retired.new} == {metric}
-
-
 def test_metrics_are_asked_only_where_they_are_legal(instagram: Site) -> None:
     for media, product in (("reel", "REELS"), ("image", "FEED"), ("carousel", "FEED"), ("story", "STORY")):
         asking = [m.name for family in Instagram.registry.families(media, NOW.date()).values() for m in family]
@@ -211,7 +190,7 @@ def test_metrics_are_asked_only_where_they_are_legal(instagram: Site) -> None:
         reading.caller.get(f"{reading.base_url}/v26.0/{reel.native_id}/insights", metric="views,profile_visits")
 
 
-def test_hidden_and_missing_counters_are_unknown_and_not_zero(instagram: Site, sandbox: Sandbox) -> None:
+def test_where_likes_are_hidden_and_insights_empty_nothing_is_known(instagram: Site, sandbox: Sandbox) -> None:
     sandbox.set_fault(instagram.account, "hidden_counters")
     sandbox.set_fault(instagram.account, "no_permission_empty")
     assert all(values == {} for values in capture(instagram).values())
@@ -224,27 +203,15 @@ def test_likes_hidden_in_the_listing_are_taken_from_insights(instagram: Site) ->
     assert [record.values for records in (hidden, shown) for record in records.values()] == [{"reactions": 7}, {}]
 
 
-def test_a_missing_permission_for_insights_leaves_the_listing(instagram: Site, sandbox: Sandbox) -> None:
+def test_insights_that_are_refused_of_one_post_leave_those_of_the_others(instagram: Site, sandbox: Sandbox) -> None:
     posts = instagram.posts()
     sandbox.set_fault(instagram.account, "forbidden", times=1)
     records = [instagram.metrics(posts)[post.native_id] for post in posts]
     assert (records[0].values, list(records[0].raw)) == ({}, ["unavailable"])
     assert all(record.values["views"] for record in records[1:])
-    sandbox.set_fault(instagram.account, "forbidden")
-    with pytest.raises(AccessDenied, match="connect the site again"):
-        instagram.posts()
 
 
-def test_a_post_is_gone_only_when_asked_twice(instagram: Site, sandbox: Sandbox) -> None:
-    post = next(p for p in sandbox.world.deletions if p.account == instagram.account and p.media != "story")
-    assert post.deleted_at is not None
-    sandbox.clock.instant = post.deleted_at - timedelta(seconds=1)
-    (listed,) = [p for p in instagram.posts() if p.native_id == post.native_id]
-    sandbox.clock.instant = post.deleted_at
-    assert instagram.metrics([listed]) == {}
-    lookup = instagram.connector.lookup(instagram.reading(), [post.native_id, instagram.posts()[0].native_id])
-    assert lookup.gone == {post.native_id}
-    assert len(lookup.found) == 1
+def test_a_post_is_gone_only_when_asked_twice(instagram: Site) -> None:
     gone = refused(100, "Object does not exist", error_subcode=33)
     requests = scripted(instagram, (400, gone), (200, {"id": "1"}))
     assert not instagram.connector.lookup(instagram.reading(), ["1"]).gone
@@ -280,29 +247,6 @@ def test_each_refusal_means_its_own_error(status: int, body: Any, error: type[Ex
     assert type(caught.value) is error
 
 
-def test_a_limit_with_and_without_a_delay_says_when_to_come_again(instagram: Site, sandbox: Sandbox) -> None:
-    for kind, minutes in (("throttled", 30), ("throttled_silently", 15)):
-        sandbox.set_fault(instagram.account, kind, times=1, seconds=1800)
-        with pytest.raises(Throttled) as caught:
-            instagram.posts()
-        assert caught.value.retry_at == sandbox.now + timedelta(minutes=minutes)
-    assert instagram.slept == []
-
-
-@pytest.mark.parametrize("kind", ["server_error", "truncated"])
-def test_a_fault_that_passes_is_tried_again(instagram: Site, sandbox: Sandbox, kind: str) -> None:
-    wanted = capture(instagram)
-    sandbox.set_fault(instagram.account, kind, times=2)
-    assert capture(instagram) == wanted
-    assert len(instagram.slept) == 2
-
-
-def test_a_cursor_that_comes_back_ends_the_listing(instagram: Site, sandbox: Sandbox) -> None:
-    sandbox.set_fault(instagram.account, "repeated_page")
-    with pytest.raises(Unavailable, match="never end"):
-        instagram.posts()
-
-
 def test_a_token_is_extended_every_week_and_not_in_its_first_day(instagram: Site, sandbox: Sandbox) -> None:
     tokens, issued = instagram.keys.tokens, sandbox.now
     assert not instagram.connector.renew_before(tokens, issued + timedelta(days=6))
@@ -316,41 +260,13 @@ def test_a_token_is_extended_every_week_and_not_in_its_first_day(instagram: Site
     assert instagram.posts()
 
 
-@pytest.mark.parametrize("kind", ["expired_token", "revoked_token"])
-def test_a_dead_token_needs_the_person_again(instagram: Site, sandbox: Sandbox, kind: str) -> None:
-    sandbox.set_fault(instagram.account, kind)
-    with pytest.raises(Disconnected):
-        instagram.posts()
-    old = Renewal(Http(), instagram.base_url, App(), Tokens("x", None, sandbox.now), sandbox.now)
-    with pytest.raises(Disconnected, match="expired and cannot be extended"):
-        instagram.connector.renew(old)
-
-
 def test_the_account_is_known_by_its_professional_id_in_both_shapes(instagram: Site, sandbox: Sandbox) -> None:
     account = instagram.connector.account(instagram.reading())
     assert account.platform_id == instagram.account.platform_id != account.raw["id"]
     assert account.follower_count == instagram.account.followers(sandbox.now)
     scripted(instagram, (200, {"data": [{"id": "25", "user_id": "17841400000000001"}]}))
-    wrapped = instagram.connector.account(instagram.reading())
+    wrapped = instagram.connector.account(instagram.reading(platform_id="17841400000000001"))
     assert (wrapped.platform_id, wrapped.follower_count) == ("17841400000000001", None)
-
-
-@needs_real_data
-def test_recorded_pages_are_read_to_their_end(instagram: Site) -> None:
-    names = ("users/medias_p1.json", "users/medias_p2.json", "stories/stories_default.json")
-    bodies = [json.loads((RECORDED / name).read_text()) for name in names]
-    requests = scripted(instagram, *[(200, body) for body in bodies])
-    posts = instagram.posts()
-    assert [request.params.get("after") for request in requests] == [None, "after", None]
-    items = [item for body in bodies for item in body["data"]]
-    assert [post.raw for post in posts] == items
-    for post, item in zip(posts, items, strict=True):
-        is_story = "/stories/" in item["permalink"]
-        assert (post.native_id, post.attributes["permalink"]) == (item["id"], item["permalink"])
-        assert post.values == (
-            {} if is_story else {"reactions": item["like_count"], "comments": item["comments_count"]}
-        )
-        assert post.attributes["post_type"] == ("Status" if is_story else "Photo")
 
 
 @needs_real_data

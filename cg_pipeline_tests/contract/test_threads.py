@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
-
-from cg_pipeline.errors import Disconnected
 from cg_pipeline.sandbox.server import Sandbox
 from cg_pipeline_tests.contract.readings import Site
 
@@ -33,11 +30,3 @@ def test_a_token_is_extended_two_weeks_before_it_expires(site: Callable[..., Sit
     sandbox.clock.instant += timedelta(days=50)
     threads.keys.renew(tokens.access)
     assert threads.keys.tokens.expires_at == sandbox.now + timedelta(days=60)
-
-
-def test_an_expired_token_needs_the_person_again(site: Callable[..., Site], sandbox: Sandbox) -> None:
-    threads = site("threads")
-    sandbox.set_fault(threads.account, "expired_token")
-    sandbox.clock.instant += timedelta(days=61)
-    with pytest.raises(Disconnected, match="connect the site again"):
-        threads.posts()
