@@ -35,8 +35,16 @@ from cg_pipeline.platforms.graph_nodes import (
     of_item,
     without_addresses,
 )
-from cg_pipeline.platforms.http import Answer, Request, pages
-from cg_pipeline.platforms.records import AccountRecord, Json, Lookup, MetricsRecord, PostRecord, Tokens
+from cg_pipeline.platforms.http import Answer, Request, listed, pages
+from cg_pipeline.platforms.records import (
+    AccountRecord,
+    Json,
+    Lookup,
+    MetricsRecord,
+    PostRecord,
+    Tokens,
+    without_nulls,
+)
 from cg_pipeline.platforms.registry import Registry
 
 VERSION = "v26.0"
@@ -133,14 +141,15 @@ class Facebook(Connector):
     def account(self, reading: Reading) -> AccountRecord:
         """The page. Its likes (`fan_count`) are not its followers."""
         seen = reading.caller.get(f"{reading.base_url}/{VERSION}/{reading.platform_id}", fields=ACCOUNT_FIELDS)
+        told = without_nulls(seen)
         return AccountRecord(
-            platform_id=str(seen["id"]),
-            name=seen.get("name"),
-            username=seen.get("username"),
-            follower_count=seen.get("followers_count"),
-            profile_image_url=seen.get("picture", {}).get("data", {}).get("url"),
-            cover_image_url=seen.get("cover", {}).get("source"),
-            bio=seen.get("about"),
+            platform_id=str(told["id"]),
+            name=told.get("name"),
+            username=told.get("username"),
+            follower_count=told.get("followers_count"),
+            profile_image_url=told.get("picture", {}).get("data", {}).get("url"),
+            cover_image_url=told.get("cover", {}).get("source"),
+            bio=told.get("about"),
             raw=seen,
         )
 
@@ -169,8 +178,10 @@ class Facebook(Connector):
         gone = frozenset(ids[node] for node, answer in answers.items() if isinstance(answer, Gone))
         if gone and not items:
             url = f"{reading.base_url}/{VERSION}/{reading.platform_id}/published_posts"
-            gone = gone if reading.caller.get(url, fields="id", limit=1).get("data") else frozenset()
-        return Lookup(_with_videos(nodes, items, _video_ladder()), gone)
+            gone = gone if reading.caller.get(url, fields="id", limit=1, holds="data")["data"] else frozenset()
+        # What visitors post on the page has an id of the page too, and is nobody's to be paid for.
+        own = [item for item in items if (item.get("from") or {}).get("id") in {None, reading.platform_id}]
+        return Lookup(_with_videos(nodes, own, _video_ladder()), gone)
 
     def metrics(self, reading: Reading, posts: Sequence[PostRecord]) -> Iterator[MetricsRecord]:
         """The money, 50 posts a batch: the earnings, and the price of ads that came with the videos."""
@@ -233,7 +244,7 @@ class Facebook(Connector):
             params = dict(parse_qsl(cursor or "")) | {"fields": "id,name,access_token,tasks", "limit": "100"}
             request = Request("GET", f"{renewal.base_url}/{VERSION}/me/accounts", params)
             body = renewal.send(self, request, self.authorize(user))
-            return body.get("data", []), following(body)
+            return listed(body, "data", request), following(body)
 
         owned = {str(each["id"]): each["access_token"] for some in pages(None, read) for each in some
                  if each.get("access_token")}  # fmt: skip
@@ -242,7 +253,9 @@ class Facebook(Connector):
                 "GET", f"{renewal.base_url}/{VERSION}/debug_token", {"input_token": renewal.tokens.access}
             )
             app = f"{renewal.app.client_id}|{renewal.app.client_secret}"
-            page = str(renewal.send(self, request, self.authorize(app)).get("data", {}).get("profile_id"))
+            if not (told := renewal.send(self, request, self.authorize(app)).get("data")):
+                raise Unavailable("Facebook did not tell which page the token is of (debug_token).")
+            page = str(told.get("profile_id"))
             owned = {page: owned[page]} if page in owned else {}
         if not owned:
             raise Refused("The person no longer manages the page.")
@@ -263,7 +276,7 @@ def _meant(error: CgError, now: datetime) -> CgError | None:
 
 def _ready(items: Sequence[Json]) -> int:
     """How many items can go on: up to the last video of a full batch, or all when there is no video among them."""
-    places = [place for place, item in enumerate(items) if _video_id(item)]
+    places = [place for place, item in enumerate(items) if _video_id(without_nulls(item))]
     if len(places) < BATCH:
         return 0 if places else len(items)
     return places[BATCH - 1] + 1
@@ -290,9 +303,10 @@ def _video_id(item: Json) -> str | None:
 
 
 def _with_videos(nodes: Nodes, items: Sequence[Json], ladder: Ladder) -> list[PostRecord]:
-    videos = {video: _media(item) for item in items if (video := _video_id(item))}
+    known = [without_nulls(item) for item in items]
+    videos = {video: _media(item) for item in known if (video := _video_id(item))}
     answers = nodes.read(videos, ladder)
-    return [_post(item, answers.get(_video_id(item) or "")) for item in items]
+    return [_post(item, answers.get(_video_id(told) or "")) for item, told in zip(items, known, strict=True)]
 
 
 def _node(reading: Reading, post: PostRecord) -> str:
@@ -307,6 +321,7 @@ def _post(item: Json, answer: Found | None) -> PostRecord:
     if isinstance(answer, CgError):
         unavailable["video"] = str(answer)
     raw = item | ({"video": video} if video else {}) | ({"unavailable": unavailable} if unavailable else {})
+    item, video = without_nulls(item), without_nulls(video)
     media, published = _media(item), graph.time_of(item.get("created_time"))
     native_id = str(item["id"]).rpartition("_")[2]
     known = {name: value for name, value in _attributes(item, video, media, published).items() if value is not None}

@@ -11,7 +11,7 @@ from typing import Any
 from cg_pipeline.errors import CgError
 from cg_pipeline.platforms import graph
 from cg_pipeline.platforms.graph_nodes import Found, without_addresses
-from cg_pipeline.platforms.records import Json, MetricsRecord, PostRecord
+from cg_pipeline.platforms.records import Json, MetricsRecord, PostRecord, without_nulls
 from cg_pipeline.platforms.registry import Kind, Metric
 
 VIDEO, REEL = frozenset({"video"}), frozenset({"reel"})
@@ -72,7 +72,7 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 def values_of(item: Json, video: Json, media: str) -> Json:
     """Our columns, without money. `shares` is missing where nobody shared; it stays unknown."""
-    known = graph.insights(item.get("insights", {})) | graph.insights(video.get("video_insights", {}))
+    known = _insights(item, "insights") | _insights(video, "video_insights")
     values: Json = {}
     for name in ("reactions", "comments"):
         values[name] = item.get(name, {}).get("summary", {}).get("total_count")
@@ -99,17 +99,22 @@ def money(post: PostRecord, answer: Found, setting: str | None) -> MetricsRecord
     """
     if isinstance(answer, CgError):
         answer = {"unavailable": {"money": str(answer)}}
-    told = graph.insights(answer.get("insights", {}))
+    told = _insights(answer, "insights")
     amount, detail = told.get(APPROXIMATE), told.get(CONTENT)
     named = detail.get("currency") if isinstance(detail, dict) else None
     currency, problem = named or setting, _problem(amount, detail, named, setting)
     values: Json = {}
     if amount is not None and currency and not problem:
         values["lifetime_earnings"] = BY_NAME[APPROXIMATE].value(amount)
-    price = graph.insights(post.raw.get("video", {}).get("video_insights", {})).get(CPM)
+    price = _insights(post.raw.get("video") or {}, "video_insights").get(CPM)
     if price is not None and (not values or currency == "USD"):
         values["estimated_cpm"], currency = BY_NAME[CPM].value(price), "USD"
     return MetricsRecord(post.native_id, values, currency if values else None, without_addresses(answer), problem)
+
+
+def _insights(node: Json, edge: str) -> Json:
+    """What a node tells under an edge that was asked for as a field of it; it is left out where there is nothing."""
+    return graph.insights(without_nulls(node.get(edge) or {}).get("data", []))
 
 
 def _problem(amount: Any, detail: Any, named: str | None, setting: str | None) -> str | None:

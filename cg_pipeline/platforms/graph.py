@@ -38,11 +38,12 @@ def check(answer: Answer, now: datetime) -> Any:
     if answer.status >= 500 and not answer.text.lstrip().startswith("{"):
         message = f"The platform has a fault of its own (HTTP {answer.status})."
         raise Unavailable(message)
+    if answer.status == 429:
+        message = f"The platform wants a pause (HTTP 429): {answer.text[:200]!r}"
+        raise Throttled(message, retry_at(answer, now) or now + _regain(answer))
     body = answer.json()
     if isinstance(body, dict) and "error" in body:
         raise error_of(body["error"], answer, now)
-    if answer.status == 429:
-        raise Throttled("Too many requests (HTTP 429).", retry_at(answer, now) or now + _regain(answer))
     if answer.status >= 400:
         message = f"The platform answered HTTP {answer.status} without saying why."
         raise Unavailable(message) if answer.status >= 500 else Refused(message)
@@ -51,7 +52,7 @@ def check(answer: Answer, now: datetime) -> Any:
 
 def error_of(error: Mapping[str, Any], answer: Answer, now: datetime) -> Exception:
     """The error that an envelope means."""
-    code, subcode = int(error.get("code", 0)), int(error.get("error_subcode", 0))
+    code, subcode = int(error.get("code") or 0), int(error.get("error_subcode") or 0)
     text = f"{error.get('message', 'no message')} (code {code}" + (f", subcode {subcode})" if subcode else ")")
     if code in RATE_CODES:
         return Throttled(text, retry_at(answer, now) or now + _regain(answer))
@@ -102,18 +103,18 @@ def _regain(answer: Answer) -> timedelta:
 
 def cursor(body: Mapping[str, Any]) -> str | None:
     """The cursor of the next page: there is one as long as `next` is given, however short the page is."""
-    paging = body.get("paging", {})
-    return paging.get("cursors", {}).get("after") if "next" in paging else None
+    paging = body.get("paging") or {}
+    return (paging.get("cursors") or {}).get("after") if paging.get("next") else None
 
 
-def insights(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Metric -> value of an insights answer, in both shapes. A metric without a value is left out: it is unknown."""
+def insights(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Metric -> value of what insights list, in both shapes. A metric without a value is left out: it is unknown."""
     found: dict[str, Any] = {}
-    for item in body.get("data", []):
-        if item.get("period", "lifetime") != "lifetime":
+    for item in items:
+        if item.get("name") is None or (item.get("period") or "lifetime") != "lifetime":
             continue  # some kinds of post come with a series by day too
         total = item.get("total_value")
-        values: Sequence[Mapping[str, Any]] = item.get("values", [])
+        values: Sequence[Mapping[str, Any]] = item.get("values") or []
         if total is not None and total.get("breakdowns"):
             found[item["name"]] = _breakdown(total["breakdowns"])
         elif total is not None and "value" in total:
@@ -127,7 +128,7 @@ def _breakdown(breakdowns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         ".".join(result["dimension_values"]): result["value"]
         for each in breakdowns
-        for result in each.get("results", [])
+        for result in each.get("results") or []
     }
 
 

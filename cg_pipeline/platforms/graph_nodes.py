@@ -122,12 +122,12 @@ class Nodes:
 
         def request(wanted: Sequence[str]) -> Json:
             params = dict(parse_qsl(cursor or "")) | {"fields": ladder.query(step, wanted), "limit": str(ladder.limit)}
-            body: Json = self.reading.caller.send(Request("GET", url, params))
+            body: Json = self.reading.caller.send(Request("GET", url, params), holds="data")
             return body
 
         parts = list(ask(self.names(step, ANY), ANY, self.reading.retired, request)) or [request(())]
         lost = ladder.lost(step, ladder.reason)
-        nodes = _joined([part.get("data", []) for part in parts], ladder.edge)
+        nodes = _joined([part["data"] for part in parts], ladder.edge)
         return [node | lost for node in nodes], following(parts[0])
 
     def _at(self, kinds: Mapping[str, str], ladder: Ladder, step: tuple[str, ...]) -> dict[str, Found]:
@@ -165,7 +165,8 @@ class Nodes:
         while waiting:
             asked, waiting = waiting[:BATCH], waiting[BATCH:]
             items = self.reading.caller.send(self._request({node: fields[node] for node in asked}))
-            for node, item in zip_longest(asked, items[: len(asked)]):
+            told = items[: len(asked)] if isinstance(items, list) else []
+            for node, item in zip_longest(asked, told):
                 answers[node], tries[node] = of_item(self.dialect, item, self.reading.started_at), tries[node] - 1
             waiting += [node for node in asked if isinstance(answers[node], Unavailable) and tries[node]]
         failures = [
@@ -197,7 +198,7 @@ def of_item(dialect: Dialect, item: Any, now: datetime) -> Found:
 
 def following(body: Json) -> str | None:
     """How the listing goes on, without the token that the address bears: there is more as long as `next` is given."""
-    url = body.get("paging", {}).get("next")
+    url = (body.get("paging") or {}).get("next")
     if url is None:
         return None
     return urlencode(sorted((name, value) for name, value in parse_qsl(urlsplit(url).query) if name in CURSOR))
@@ -215,5 +216,7 @@ def _joined(parts: Sequence[Sequence[Json]], edge: str) -> list[Json]:
     first, *others = parts
     known = {node["id"]: node for node in first}
     for node in (node for other in others for node in other if node["id"] in known):
-        known[node["id"]].setdefault(edge, {}).setdefault("data", []).extend(node.get(edge, {}).get("data", []))
+        whole = known[node["id"]]
+        data = [each for part in (whole, node) for each in (part.get(edge) or {}).get("data") or []]
+        whole[edge] = (whole.get(edge) or {}) | {"data": data}
     return list(first)

@@ -68,6 +68,15 @@ class Answer:
     headers: Mapping[str, str]
     text: str
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the body can be read as JSON."""
+        try:
+            json.loads(self.text)
+        except ValueError:
+            return False
+        return True
+
     def json(self) -> Any:
         """The body read as JSON. Raises Unavailable when it is none, as when it was cut off."""
         try:
@@ -199,18 +208,22 @@ class Caller:
         self._memory, self._sleep, self._chance = memory or Forgetful(), sleep, chance
         self.usage = Usage()
 
-    def get(self, url: str, **params: Any) -> Any:
+    def get(self, url: str, holds: str | None = None, **params: Any) -> Any:
         """The checked answer to a GET; parameters that are None are left out."""
-        return self.send(Request("GET", url, {name: value for name, value in params.items() if value is not None}))
+        asked = {name: value for name, value in params.items() if value is not None}
+        return self.send(Request("GET", url, asked), holds)
 
-    def send(self, request: Request) -> Any:
-        """The checked answer. Raises what the dialect raises, Throttled and Unavailable only after the last try."""
+    def send(self, request: Request, holds: str | None = None) -> Any:
+        """The checked answer. Raises what the dialect raises, Throttled and Unavailable only after the last try.
+
+        `holds` names the list that the answer must have: without it, it counts as one that was cut off.
+        """
         if (known := self._memory.recall(request)) is not None:
-            return self._dialect.check(known, self._clock.now())
+            return self._checked(known, request, holds)
         token, renewed = self._tokens.current(), False
         for attempt in range(1, TRIES + 1):
             try:
-                return self._ask(request, token)
+                return self._ask(request, token, holds)
             except TokenExpired as refusal:
                 if renewed:
                     message = f"The platform refuses the token it has just given ({refusal}): connect the site again."
@@ -222,19 +235,25 @@ class Caller:
             self.usage.retries += 1
         raise AssertionError("the last try either returns or raises")
 
-    def _ask(self, request: Request, token: str) -> Any:
+    def _ask(self, request: Request, token: str, holds: str | None) -> Any:
         self.usage.requests += 1
-        answer, now = self._transport(request, self._dialect.authorize(token)), self._clock.now()
-        if (quota := self._dialect.quota(answer, now)) is not None:
+        answer = self._transport(request, self._dialect.authorize(token))
+        if (quota := self._dialect.quota(answer, self._clock.now())) is not None:
             self.usage.quota_left, self.usage.quota_reset = quota
         try:
-            body = self._dialect.check(answer, now)
+            body = self._checked(answer, request, holds)
         except (Disconnected, CreditsDepleted):
             raise
         except (Refused, Gone):  # the platform would say it again, and the reading may go on without
             self._memory.keep(request, answer)
             raise
         self._memory.keep(request, answer)
+        return body
+
+    def _checked(self, answer: Answer, request: Request, holds: str | None) -> Any:
+        body = self._dialect.check(answer, self._clock.now())
+        if holds is not None:
+            listed(body, holds, request)
         return body
 
     def _pause(self, attempt: int, problem: Transient) -> bool:
@@ -265,6 +284,15 @@ def pages(first: str | None, read: Callable[[str | None], tuple[list[Any], str |
         cursor = following
 
 
+def listed(body: Any, name: str, request: Request) -> list[Any]:
+    """The list of that name. Raises Unavailable without it: an answer that lacks its list is no empty one."""
+    items = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(items, list):
+        message = f"The answer to {request.method} {request.url} has no list `{name}`: it is not whole."
+        raise Unavailable(message)
+    return items
+
+
 def retry_at(answer: Answer, now: datetime) -> datetime | None:
     """When to ask again, by `Retry-After` (seconds or a date, RFC 9110) or `x-rate-limit-reset` (epoch seconds)."""
     after = answer.headers.get("retry-after", "")
@@ -277,8 +305,12 @@ def retry_at(answer: Answer, now: datetime) -> datetime | None:
     return None
 
 
-def require_whole(answer: Answer) -> None:
-    """Raises Unavailable for server errors, which are often HTML from a proxy."""
+def require_whole(answer: Answer, now: datetime) -> None:
+    """Raises what the status tells where the body may be HTML from a proxy: Unavailable for server errors, Throttled
+    for HTTP 429 that is no JSON.
+    """
+    if answer.status == 429 and not answer.is_json:
+        raise Throttled("The platform wants a pause (HTTP 429).", retry_at(answer, now))
     if answer.status >= 500:
         message = f"The platform has a fault of its own (HTTP {answer.status})."
         raise Unavailable(message)

@@ -15,12 +15,11 @@ from cg_pipeline.errors import (
     Gone,
     InvalidMetric,
     Refused,
-    Throttled,
     TokenExpired,
 )
 from cg_pipeline.platforms import graph
 from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
-from cg_pipeline.platforms.http import Answer, Request, pages, retry_at
+from cg_pipeline.platforms.http import Answer, Request, pages
 from cg_pipeline.platforms.records import AccountRecord, Lookup, MetricsRecord, PostRecord, Tokens
 from cg_pipeline.platforms.registry import Kind, Metric, Registry, ask
 
@@ -110,9 +109,6 @@ class Instagram(Connector):
             raise InvalidMetric(f"{text} (subcode {subcode}: the post is not shared to Facebook)")
         if TOO_MUCH_DATA in text:
             raise Refused(text)  # asking the same again is no use: the listing asks for less
-        if answer.status == 429 and not error:
-            message = "Instagram wants a pause (HTTP 429)."
-            raise Throttled(message, retry_at(answer, now) or now + graph.DEFAULT_PAUSE)
         return graph.check(answer, now)
 
     def quota(self, answer: Answer, now: datetime) -> tuple[int, datetime] | None:
@@ -122,7 +118,7 @@ class Instagram(Connector):
     def account(self, reading: Reading) -> AccountRecord:
         """The professional account. Its id is `user_id`; `id` is another one for each app."""
         body = reading.caller.get(f"{reading.base_url}/{VERSION}/me", fields=ACCOUNT_FIELDS)
-        seen = body["data"][0] if "data" in body else body  # both shapes are documented
+        seen = body["data"][0] if body.get("data") else body  # both shapes are documented
         reading.require_own(*(str(seen[name]) for name in ("user_id", "id") if seen.get(name)))  # either serves
         return AccountRecord(
             platform_id=str(seen.get("user_id") or seen["id"]),
@@ -140,7 +136,7 @@ class Instagram(Connector):
 
             def read(after: str | None, url: str = url) -> tuple[list[PostRecord], str | None]:
                 body = self._page(reading, url, after)
-                return [_post(reading, item) for item in body.get("data", [])], graph.cursor(body)
+                return [_post(reading, item) for item in body["data"]], graph.cursor(body)
 
             yield from pages(None, read)
 
@@ -204,7 +200,7 @@ class Instagram(Connector):
         limit = self.posts_a_page
         while True:
             try:
-                return reading.caller.get(url, fields=POST_FIELDS, limit=limit, after=after)
+                return reading.caller.get(url, fields=POST_FIELDS, limit=limit, after=after, holds="data")
             except Refused as refusal:
                 if TOO_MUCH_DATA not in str(refusal) or limit == 1:
                     raise
@@ -216,8 +212,8 @@ class Instagram(Connector):
         url = f"{reading.base_url}/{VERSION}/{post.native_id}/insights"
 
         def request(wanted: Sequence[str]) -> dict[str, Any]:
-            body = reading.caller.get(url, metric=",".join(wanted))
-            return graph.insights(body) | {name: body[name] for name in ("unavailable",) if name in body}
+            body = reading.caller.get(url, metric=",".join(wanted), holds="data")
+            return graph.insights(body["data"]) | {name: body[name] for name in ("unavailable",) if name in body}
 
         parts = [
             part
@@ -240,8 +236,8 @@ def _error(answer: Answer) -> Mapping[str, Any]:
 def _can_read_newest(reading: Reading) -> bool:
     """Whether the newest post that is listed can be read by its id."""
     url = f"{reading.base_url}/{VERSION}"
-    listed = reading.caller.get(f"{url}/{reading.platform_id}/media", fields="id", limit=1).get("data", [])
-    return bool(listed) and not _is_gone(reading, f"{url}/{listed[0]['id']}")
+    body = reading.caller.get(f"{url}/{reading.platform_id}/media", fields="id", limit=1, holds="data")
+    return bool(body["data"]) and not _is_gone(reading, f"{url}/{body['data'][0]['id']}")
 
 
 def _is_gone(reading: Reading, url: str) -> bool:

@@ -12,6 +12,13 @@ from typing import Any
 Json = dict[str, Any]
 
 
+def without_nulls(value: Any) -> Any:
+    """The same without what is null, at any depth: to be read from, while `raw` keeps what came."""
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return [without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
     """The page, channel or account that was read, as the platform describes it now."""

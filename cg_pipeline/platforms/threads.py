@@ -2,11 +2,13 @@
 retrieve-posts 2026-04-14). There is neither a batch call nor a list of ids: one insights call a post.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from cg_pipeline.errors import Disconnected, Gone, Refused, TokenExpired
+from cg_pipeline.errors import AccessDenied, Disconnected, Gone, Refused, TokenExpired
 from cg_pipeline.platforms import graph
 from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages
@@ -32,6 +34,7 @@ METRICS = (
     Metric("shares", None, scope="threads_manage_insights"),
 )
 SHARING = ("reposts", "quotes", "shares")
+NOT_THERE = re.compile(r"\(code 24\b")  # another word for what Meta's others say by code 100 with subcode 33
 RENEW_BEFORE = timedelta(days=14)
 
 
@@ -54,21 +57,27 @@ class Threads(Connector):
         return graph.authorize(token)
 
     def check(self, answer: Answer, now: datetime) -> Any:
-        """As all of Meta's."""
-        return graph.check(answer, now)
+        """As all of Meta's, but for one more code of what is gone."""
+        try:
+            return graph.check(answer, now)
+        except Refused as refusal:
+            if NOT_THERE.search(str(refusal)):
+                raise Gone(str(refusal)) from refusal
+            raise
 
     def quota(self, answer: Answer, now: datetime) -> tuple[int, datetime] | None:
         """As all of Meta's."""
         return graph.quota(answer, now)
 
     def account(self, reading: Reading) -> AccountRecord:
-        """The profile; its followers are an insight."""
+        """The profile; its followers are an insight, and unknown where that is denied."""
         url = f"{reading.base_url}/v1.0/me"
         seen = reading.caller.get(url, fields=ACCOUNT_FIELDS)
         reading.require_own(str(seen["id"]))
-        followers = graph.insights(
-            reading.caller.get(f"{reading.base_url}/v1.0/{seen['id']}/threads_insights", metric="followers_count")
-        )
+        try:
+            followers = _insights(reading, f"{seen['id']}/threads_insights", ["followers_count"])
+        except AccessDenied as refusal:
+            followers = {"unavailable": str(refusal)}
         return AccountRecord(
             platform_id=str(seen["id"]),
             name=seen.get("name"),
@@ -76,7 +85,7 @@ class Threads(Connector):
             follower_count=followers.get("followers_count"),
             profile_image_url=seen.get("threads_profile_picture_url"),
             bio=seen.get("threads_biography"),
-            raw=seen,
+            raw=seen | {name: followers[name] for name in ("unavailable",) if name in followers},
         )
 
     def posts(self, reading: Reading) -> Iterator[list[PostRecord]]:
@@ -84,8 +93,8 @@ class Threads(Connector):
 
         def read(after: str | None) -> tuple[list[PostRecord], str | None]:
             url = f"{reading.base_url}/v1.0/{reading.platform_id}/threads"
-            body = reading.caller.get(url, fields=POST_FIELDS, limit=self.posts_a_page, after=after)
-            own = [item for item in body.get("data", []) if item.get("media_type") != REPOST]
+            body = reading.caller.get(url, fields=POST_FIELDS, limit=self.posts_a_page, after=after, holds="data")
+            own = [item for item in body["data"] if item.get("media_type") != REPOST]
             return [_post(item) for item in own], graph.cursor(body)
 
         yield from pages(None, read)
@@ -98,26 +107,24 @@ class Threads(Connector):
         found, gone = _by_ids(reading, native_ids)
         if gone and not found:
             url = f"{reading.base_url}/v1.0/{reading.platform_id}/threads"
-            listed = reading.caller.get(url, fields="id,media_type").get("data", [])
+            listed = reading.caller.get(url, fields="id,media_type", holds="data")["data"]
             own = [str(item["id"]) for item in listed if item.get("media_type") != REPOST]
             proof, _ = _by_ids(reading, own[:1])
             gone = gone if proof else set()
         return Lookup(found, frozenset(gone))
 
     def metrics(self, reading: Reading, posts: Sequence[PostRecord]) -> Iterator[MetricsRecord]:
-        """One call a post."""
+        """One call a post. What is denied of a post is told in raw."""
         names = [metric.name for metric in METRICS]
         for post in posts:
-            url = f"{reading.base_url}/v1.0/{post.native_id}/insights"
-
-            def request(wanted: Sequence[str], url: str = url) -> dict[str, Any]:
-                return graph.insights(reading.caller.get(url, metric=",".join(wanted)))
-
+            request = partial(_insights, reading, f"{post.native_id}/insights")
             try:
                 known = {name: value for part in ask(names, post.media, reading.retired, request)
                          for name, value in part.items()}  # fmt: skip
             except Gone:
                 continue  # it went between the listing and now
+            except AccessDenied as refusal:
+                known = {"unavailable": str(refusal)}
             yield MetricsRecord(post.native_id, _values(known), raw=known)
 
     def renew(self, renewal: Renewal) -> Tokens:
@@ -141,6 +148,12 @@ class Threads(Connector):
     def minimum_calls(self, posts: int) -> int:
         """Two for the account, one a page, one a post."""
         return 2 + max(1, -(-posts // self.posts_a_page)) + posts
+
+
+def _insights(reading: Reading, path: str, names: Sequence[str]) -> dict[str, Any]:
+    """Metric -> value."""
+    body = reading.caller.get(f"{reading.base_url}/v1.0/{path}", metric=",".join(names), holds="data")
+    return graph.insights(body["data"])
 
 
 def _by_ids(reading: Reading, native_ids: Sequence[str]) -> tuple[list[PostRecord], set[str]]:

@@ -133,17 +133,15 @@ class Tiktok(Connector):
 
     def check(self, answer: Answer, now: datetime) -> Any:
         """The `data` of a good answer; of a partial one too, with TikTok's reason under `partial`."""
-        require_whole(answer)
+        require_whole(answer, now)
         if answer.status == 429:
             raise Throttled("TikTok wants a pause (HTTP 429).", retry_at(answer, now))
-        if answer.status >= 400 and not answer.text.lstrip().startswith("{"):
-            message = f"TikTok has no such address (HTTP {answer.status}): {answer.text[:80]!r}. All end with a slash."
-            raise Refused(message)
+        if answer.status == 404 and not answer.is_json:
+            raise Refused(f"TikTok has no such address (HTTP 404): {answer.text[:80]!r}. All end with a slash.")
         body = answer.json()
         code = body.get("code") if isinstance(body, dict) else None
         if not isinstance(code, int):
-            message = f"The answer (HTTP {answer.status}) bears no code of TikTok: a proxy may have given it."
-            raise Unavailable(message)
+            raise Unavailable(f"The answer (HTTP {answer.status}) bears no code of TikTok: a proxy may have given it.")
         if code not in {OK, PARTIAL}:
             raise _error(code, str(body.get("message", "no message")), str(body.get("request_id", "none")), now)
         return (body.get("data") or {}) | ({"partial": body.get("message")} if code == PARTIAL else {})
@@ -232,6 +230,7 @@ class Tiktok(Connector):
                 filters=_text({"video_ids": list(ids)}) if ids else None,
                 cursor=cursor,
                 max_count=self.posts_a_page,
+                holds="videos",
             )
             return page
 
@@ -313,7 +312,7 @@ def _read(
 def _items(parts: Sequence[Json]) -> list[Json]:
     """The posts of a page, each put together from all answers that tell of it."""
     found: dict[str, Json] = {}
-    for item in (item for part in parts for item in part.get("videos") or []):
+    for item in (item for part in parts for item in part["videos"]):
         found.setdefault(str(item["item_id"]), {}).update(item)
     return list(found.values())
 

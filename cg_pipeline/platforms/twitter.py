@@ -89,7 +89,7 @@ class Twitter(Connector):
 
     def check(self, answer: Answer, now: datetime) -> Any:
         """The body of a good answer. `errors` beside `data` are partial, and no reason to fail."""
-        require_whole(answer)
+        require_whole(answer, now)
         if answer.status >= 400:
             raise _error(answer, now)
         return answer.json()
@@ -112,7 +112,7 @@ class Twitter(Connector):
             follower_count=(seen.get("public_metrics") or {}).get("followers_count"),
             profile_image_url=seen.get("profile_image_url"),
             cover_image_url=seen.get("profile_banner_url"),
-            bio=html.unescape(seen["description"]) if "description" in seen else None,
+            bio=html.unescape(seen["description"]) if seen.get("description") is not None else None,
             raw=seen,
         )
 
@@ -166,9 +166,8 @@ class Twitter(Connector):
             body = renewal.send(self, Request("POST", f"{renewal.base_url}/2/oauth2/token", form=form), headers)
         except (TokenExpired, Refused) as error:
             raise _not_renewed(error) from error
-        expires_at = renewal.now + timedelta(seconds=body.get("expires_in", 7200))
-        scope = body.get("scope", renewal.tokens.scope)
-        return Tokens(body["access_token"], body.get("refresh_token"), expires_at, scope)
+        expires_at, scope = renewal.now + timedelta(seconds=body.get("expires_in", 7200)), renewal.tokens.scope
+        return Tokens(body["access_token"], body.get("refresh_token"), expires_at, body.get("scope", scope))
 
     def renew_before(self, tokens: Tokens, now: datetime) -> bool:
         """Ten minutes before its two hours are over, and no earlier: every renewal risks the chain."""
@@ -184,11 +183,11 @@ class Twitter(Connector):
         Raises Unavailable at a token that comes back; a page that brings nothing new under a new token is the end.
         """
         url, seen = f"{reading.base_url}/2/users/{reading.platform_id}/tweets", set[str]()
-        fixed = {"max_results": self.posts_a_page, "exclude": "retweets", **params}
+        fixed: Json = {"max_results": self.posts_a_page, "exclude": "retweets", **params}
 
         def read(token: str | None) -> tuple[list[Json], str | None]:
             body = _whole(reading.caller.get(url, **fixed, pagination_token=token))
-            items, following = body.get("data", []), body.get("meta", {}).get("next_token")
+            items, following = body.get("data") or [], (body.get("meta") or {}).get("next_token")
             fresh = [item for item in items if item["id"] not in seen]
             seen.update(item["id"] for item in fresh)
             is_end = bool(items) and not fresh and following != token
@@ -203,7 +202,9 @@ class Twitter(Connector):
             asked = ",".join(ids[start : start + self.posts_a_page])
             body = reading.caller.get(f"{reading.base_url}/2/tweets", ids=asked, **PUBLIC)
             found += _posts(body, reading)
-            errors = [error for error in body.get("errors", []) if _kind(error) == "resource-not-found"]
+            if not body.get("errors"):
+                _whole(body)
+            errors = [error for error in body.get("errors") or [] if _kind(error) == "resource-not-found"]
             gone |= {str(error.get("resource_id") or error.get("value")) for error in errors}
         return found, gone & set(ids)
 
@@ -215,7 +216,7 @@ def _kind(problem: Mapping[str, Any]) -> str:
 
 def _problem(answer: Answer) -> Json:
     """The problem that a bad answer tells of. Raises Unavailable when it cannot be read."""
-    if not answer.text.strip() or (answer.status in {402, 429} and not answer.text.lstrip().startswith("{")):
+    if not answer.text.strip() or (answer.status == 402 and not answer.is_json):
         return {}
     body = answer.json()
     return body if isinstance(body, dict) else {}
@@ -235,7 +236,7 @@ def _error(answer: Answer, now: datetime) -> Exception:
         case 403:
             return AccessDenied(f"{text} Check the app's plan and project, or connect the site again.")
     errors = problem.get("errors") or []
-    is_field = any(name.endswith(".fields") for error in errors for name in error.get("parameters", {}))
+    is_field = any(name.endswith(".fields") for error in errors for name in error.get("parameters") or {})
     return InvalidMetric(text) if is_field else Refused(text)
 
 
@@ -257,13 +258,14 @@ def _not_renewed(error: Exception) -> Exception:
 
 
 def _whole(body: Json) -> Json:
-    """The answer, unless it holds errors only: such a timeline is not an empty one.
+    """The answer, unless it holds neither data nor the word that there is none: such a timeline is not an empty one.
 
     Raises AccessDenied, Unavailable or Refused.
     """
-    if "data" in body or "meta" in body:
+    if body.get("data") is not None or (body.get("meta") or {}).get("result_count") == 0:
         return body
-    errors = body.get("errors") or [{}]
+    if not (errors := body.get("errors")):
+        raise Unavailable("X told neither of account or posts nor of errors: the answer is not whole.")
     kind, text = _kind(errors[0]), f"{_text(errors[0], 200)} X told of errors only, and of neither account nor posts."
     if kind.startswith("not-authorized"):
         raise AccessDenied(text)
@@ -293,14 +295,14 @@ def _fields(names: Sequence[str]) -> dict[str, str]:
 
 def _with_media(item: Json, body: Json) -> Json:
     """The item as it came, and of what was included that which belongs to it."""
-    media = {each["media_key"]: each for each in body.get("includes", {}).get("media", [])}
+    media = {each.get("media_key"): each for each in (body.get("includes") or {}).get("media") or []}
     keys = (item.get("attachments") or {}).get("media_keys") or []
     own = [media.get(key, {"media_key": key}) for key in keys]
     return {**item, "includes": {"media": own}} if own else item
 
 
 def _posts(body: Json, reading: Reading) -> list[PostRecord]:
-    return [_post(_with_media(item, body), reading) for item in body.get("data", [])]
+    return [_post(_with_media(item, body), reading) for item in body.get("data") or []]
 
 
 def _post(item: Json, reading: Reading) -> PostRecord:
@@ -367,8 +369,8 @@ def _numbers(item: Json) -> dict[str, Any]:
     groups = ("public_metrics", *PRIVATE)
     found = {f"{g}.{RENAMED.get(name, name)}": n for g in groups for name, n in (item.get(g) or {}).items()}
     films = [each for each in item.get("includes", {}).get("media", []) if _type(each) == "video"]
-    views = [int(seen["view_count"]) for each in films if "view_count" in (seen := each.get("public_metrics") or {})]
-    found[VIEWS] = sum(views) if films and len(views) == len(films) else None
+    views = [n for each in films if (n := (each.get("public_metrics") or {}).get("view_count")) is not None]
+    found[VIEWS] = sum(map(int, views)) if films and len(views) == len(films) else None
     return {name: number for name, number in found.items() if number is not None}
 
 
@@ -386,10 +388,10 @@ def _values(item: Json, kind: str, published: datetime | None) -> dict[str, Any]
 
 def _private(body: Json) -> Iterator[MetricsRecord]:
     """The private counters of a page, with what X said of those that it did not give."""
-    for item in body.get("data", []):
+    for item in body["data"]:
         raw = _with_media(item, body)
         about = {item["id"], *((item.get("attachments") or {}).get("media_keys") or [])}
-        errors = [each for each in body.get("errors", []) if (each.get("resource_id") or each.get("value")) in about]
+        errors = [each for each in body.get("errors") or [] if (each.get("resource_id") or each.get("value")) in about]
         reasons = {str(each.get("field") or each.get("parameter") or _kind(each)): _text(each, 200) for each in errors}
         yield MetricsRecord(
             _chain(item)[0], _values(raw, "any", None), raw=raw | ({"unavailable": reasons} if reasons else {})

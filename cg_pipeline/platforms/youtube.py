@@ -7,11 +7,8 @@ time. It answers up to the last day, two or three back, for which all that is as
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from functools import partial
 from math import gcd
 from typing import Any
@@ -21,14 +18,30 @@ from cg_pipeline import errors
 from cg_pipeline.errors import AccessDenied, Disconnected, Gone, Refused, Throttled, Unavailable
 from cg_pipeline.platforms.contract import AsOf, Connector, Reading, Renewal
 from cg_pipeline.platforms.http import Answer, Request, pages, require_whole, retry_at
-from cg_pipeline.platforms.records import AccountRecord, Json, Lookup, MetricsRecord, PostRecord, Tokens
-from cg_pipeline.platforms.registry import Kind, Metric, Registry, ask
+from cg_pipeline.platforms.records import (
+    AccountRecord,
+    Json,
+    Lookup,
+    MetricsRecord,
+    PostRecord,
+    Tokens,
+    without_nulls,
+)
+from cg_pipeline.platforms.registry import Registry, ask
+from cg_pipeline.platforms.youtube_metrics import (
+    BY_VIDEO,
+    CURRENCY,
+    METRICS,
+    MONEY_SCOPE,
+    SCOPE,
+    TRAFFIC,
+    VIEWERS,
+    Found,
+    record_of,
+)
 
 BASE_URL = "https://www.googleapis.com"
 HOSTS = {"/v2/reports": "https://youtubeanalytics.googleapis.com", "/token": "https://oauth2.googleapis.com"}
-SCOPE = "https://www.googleapis.com/auth/"
-MONEY_SCOPE = f"{SCOPE}yt-analytics-monetary.readonly"
-
 CHANNEL_PARTS = "snippet,contentDetails,statistics,brandingSettings"
 VIDEO_PARTS = "snippet,contentDetails,status,statistics,liveStreamingDetails,player"
 
@@ -36,53 +49,11 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 BEGINNING = date(2005, 2, 14)  # no video is older
 LONGER_SHORTS = datetime(2024, 10, 15, tzinfo=UTC)  # until then a Short had 60 seconds, since then 180
 COVERAGE = timedelta(days=9)  # the last rows by day are at most so far back, where there are views
-CURRENCY = "USD"  # what the account is paid in is not told, so the conversion is asked for by name
+POST_TYPES = {"short": "Reel", "video": "Video"}
 IDS_A_CALL = 500
 TRAFFIC_LIMIT = 50_000  # videos times days of one call for traffic sources
 MOST_REFUSED = 100  # so many refused ids before anything landed: it is not the ids
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?")
-
-# The families `main` and `money` are reports by video; the others bear the name of their dimensions. A breakdown is
-# named by its dimension and counts views. `engagedViews` comes last: it was seen refused beside others.
-TRAFFIC, VIEWERS = "video,insightTrafficSourceType", "ageGroup,gender"
-BY_VIDEO = frozenset({"main", "money"})
-_money = partial(Metric, family="money", scope=MONEY_SCOPE)
-METRICS = (
-    Metric("views", "views"),
-    Metric("likes", "reactions"),
-    Metric("comments", "comments"),
-    Metric("shares", "shares"),
-    Metric("estimatedMinutesWatched", "lifetime_seconds_viewed", unit="minutes", scale=Decimal(60)),
-    Metric("averageViewDuration", None, Kind.RATIO, "seconds"),
-    Metric("averageViewPercentage", "avg_watch_percentage", Kind.RATIO, "percent"),
-    Metric("subscribersGained", "subscribers_gained"),
-    Metric("subscribersLost", None),
-    Metric("videosAddedToPlaylists", "saves"),  # the nearest that there is: any playlist, removals not deducted
-    Metric("videosRemovedFromPlaylists", None),
-    Metric("engagedViews", None),
-    _money("estimatedRevenue", "lifetime_earnings", Kind.MONEY, currency=CURRENCY),
-    _money("estimatedAdRevenue", None, Kind.MONEY, currency=CURRENCY),
-    _money("grossRevenue", None, Kind.MONEY, currency=CURRENCY),
-    _money("estimatedRedPartnerRevenue", None, Kind.MONEY, currency=CURRENCY),
-    _money("cpm", "estimated_cpm", Kind.MONEY, currency=CURRENCY),  # the one that Studio exports as CPM
-    _money("playbackBasedCpm", None, Kind.MONEY, currency=CURRENCY),
-    _money("monetizedPlaybacks", "lifetime_qualified_views"),
-    _money("adImpressions", None),
-    Metric("country", "views_by_country", Kind.BREAKDOWN, family="video,country"),
-    Metric("insightTrafficSourceType", "traffic_source", Kind.BREAKDOWN, family=TRAFFIC),
-    Metric("deviceType", "device_type", Kind.BREAKDOWN, family="video,deviceType"),
-    Metric("viewerPercentage", "demographic_data", Kind.BREAKDOWN, "percent", family=VIEWERS),
-)
-
-
-@dataclass
-class _Found:
-    """What was learnt: the last day and the lack of whole families, and rows and refusals by post and family."""
-
-    coverage: dict[str, str]
-    unavailable: dict[str, str]
-    rows: dict[str, dict[str, list[Json]]] = field(default_factory=lambda: defaultdict(dict))
-    refused: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
 class Youtube(Connector):
@@ -109,11 +80,11 @@ class Youtube(Connector):
 
     def check(self, answer: Answer, now: datetime) -> Any:
         """The body of a good answer. HTTP 403 stands for quota, pace, scope and permission: the reason tells."""
-        require_whole(answer)
+        require_whole(answer, now)
         body = answer.json()
         if answer.status < 400:
-            return body
-        error = body.get("error", {}) if isinstance(body, dict) else {}
+            return _with_items(body)
+        error = (body.get("error") or {}) if isinstance(body, dict) else {}
         raise _oauth_error(body) if isinstance(error, str) else _error(error, answer, now)
 
     def quota(self, answer: Answer, now: datetime) -> tuple[int, datetime] | None:  # noqa: ARG002
@@ -124,7 +95,8 @@ class Youtube(Connector):
         """The channel that was picked at consent."""
         channel = _channel(reading)
         reading.require_own(str(channel["id"]))
-        snippet, statistics = channel.get("snippet", {}), channel.get("statistics", {})
+        told = without_nulls(channel)
+        snippet, statistics = told.get("snippet", {}), told.get("statistics", {})
         subscribers = None if statistics.get("hiddenSubscriberCount") else statistics.get("subscriberCount")
         return AccountRecord(
             platform_id=str(channel["id"]),
@@ -132,7 +104,7 @@ class Youtube(Connector):
             username=snippet["customUrl"].removeprefix("@") if snippet.get("customUrl") else None,
             follower_count=int(subscribers) if subscribers is not None else None,
             profile_image_url=_largest(snippet.get("thumbnails", {})),
-            cover_image_url=channel.get("brandingSettings", {}).get("image", {}).get("bannerExternalUrl"),
+            cover_image_url=told.get("brandingSettings", {}).get("image", {}).get("bannerExternalUrl"),
             bio=snippet.get("description") or None,
             raw=channel,
         )
@@ -143,14 +115,14 @@ class Youtube(Connector):
         asked = {"part": "contentDetails", "playlistId": uploads, "maxResults": self.posts_a_page}
 
         def read(cursor: str | None) -> tuple[list[PostRecord], str | None]:
-            body = reading.caller.get(url, **asked, pageToken=cursor)
-            ids = [item["contentDetails"]["videoId"] for item in body.get("items", [])]
+            body = reading.caller.get(url, **asked, pageToken=cursor, holds="items")
+            ids = [item["contentDetails"]["videoId"] for item in body["items"]]
             return self._videos(reading, ids), body.get("nextPageToken")
 
         try:
             yield from pages(None, read)
         except Gone as missing:
-            if _channel(reading).get("statistics", {}).get("videoCount") != "0":
+            if (_channel(reading).get("statistics") or {}).get("videoCount") != "0":
                 raise Unavailable(f"The channel has videos, but no list of its uploads: {missing}") from missing
 
     def _videos(self, reading: Reading, ids: Sequence[str]) -> list[PostRecord]:
@@ -158,8 +130,8 @@ class Youtube(Connector):
         if not ids:
             return []
         asked = {"part": VIDEO_PARTS, "id": ",".join(ids), "maxWidth": 720, "maxHeight": 720}  # gives the player's size
-        body = reading.caller.get(f"{reading.base_url}/youtube/v3/videos", **asked)
-        return [_post(item) for item in body.get("items", [])]
+        body = reading.caller.get(f"{reading.base_url}/youtube/v3/videos", holds="items", **asked)
+        return [_post(item) for item in body["items"]]
 
     def lookup(self, reading: Reading, native_ids: Sequence[str]) -> Lookup:
         """50 a call. The owner's token sees private videos too, so what is left out is deleted."""
@@ -175,7 +147,7 @@ class Youtube(Connector):
             return
         coverage, unavailable = self._covered(reading)
         for some in _parts(there, IDS_A_CALL):
-            found = _Found(coverage, unavailable)
+            found = Found(coverage, unavailable)
             for family in (name for name in self._families(reading) if name not in unavailable):
                 asked = [post for post in some if "main" not in found.refused.get(post.native_id, {})]
                 if family == VIEWERS:  # nobody has seen what is in no report
@@ -183,7 +155,7 @@ class Youtube(Connector):
                 for start, ids in _calls(family, asked, reading.day):
                     self._read(reading, family, start, ids, found)
             known = found.rows.keys() | found.refused.keys()
-            yield from (_record(post.native_id, found) for post in some if post.native_id in known)
+            yield from (record_of(post.native_id, found) for post in some if post.native_id in known)
 
     def _families(self, reading: Reading) -> dict[str, list[str]]:
         legal = self.registry.families("any", reading.day).items()
@@ -208,7 +180,7 @@ class Youtube(Connector):
                 unavailable[family] = str(denial)
         return coverage, unavailable
 
-    def _read(self, reading: Reading, family: str, start: date, ids: Sequence[str], found: _Found) -> None:
+    def _read(self, reading: Reading, family: str, start: date, ids: Sequence[str], found: Found) -> None:
         """One call. A video that is not there, or not the channel's, fails it: it is found by halves of the ids.
 
         After that, a refusal is about the family: these posts lack it.
@@ -258,9 +230,15 @@ def _url(base_url: str, path: str) -> str:
     return (HOSTS[path] if base_url == BASE_URL else base_url) + path
 
 
+def _with_items(body: Any) -> Any:
+    """A listing always with its list, which Google may leave out where it says that there is nothing."""
+    is_empty = isinstance(body, dict) and (body.get("pageInfo") or {}).get("totalResults") == 0
+    return {"items": [], **body} if is_empty else body
+
+
 def _channel(reading: Reading) -> Json:
-    body = reading.caller.get(f"{reading.base_url}/youtube/v3/channels", part=CHANNEL_PARTS, mine="true")
-    if not body.get("items"):
+    body = reading.caller.get(f"{reading.base_url}/youtube/v3/channels", part=CHANNEL_PARTS, mine="true", holds="items")
+    if not body["items"]:
         raise AccessDenied("The Google account has no channel: connect the site again and choose the channel.")
     return dict(body["items"][0])
 
@@ -292,44 +270,24 @@ def _report(reading: Reading, family: str, start: date | None, ids: Sequence[str
         endDate=reading.day.isoformat(),
         metrics=",".join(names) if family in BY_VIDEO | {VIEWERS} else "views",
         currency=CURRENCY if family == "money" else None,
+        holds="columnHeaders",  # without activity there are no `rows`
         **(by_ids if ids else {"dimensions": "day"}),
     )
-    headers = [column["name"] for column in body.get("columnHeaders", [])]
+    headers = [column["name"] for column in body["columnHeaders"]]
     return [dict(zip(headers, row, strict=False)) for row in body.get("rows") or []]
 
 
-def _record(native_id: str, found: _Found) -> MetricsRecord:
-    rows, refused = found.rows.get(native_id, {}), found.refused.get(native_id, {})
-    reports = {family: dict(item for row in some for item in row.items()) if family in BY_VIDEO else some
-               for family, some in rows.items()}  # fmt: skip
-    told = ((metric, _value(metric, reports[metric.family])) for metric in METRICS if metric.family in reports)
-    values = {metric.column: value for metric, value in told if metric.column and value is not None}
-    raw = {"reports": reports, "coverage": found.coverage, "unavailable": found.unavailable | refused}
-    problem = f"YouTube refuses reports of this video: {refused['main']}" if "main" in refused else None
-    is_paid = any(metric.kind is Kind.MONEY for metric in METRICS if metric.column in values)
-    return MetricsRecord(native_id, values, CURRENCY if is_paid else None, raw, problem)
-
-
-def _value(metric: Metric, report: Any) -> Any:
-    """Our value from a row, or from the rows of a breakdown; None where there is none."""
-    if metric.kind is not Kind.BREAKDOWN:
-        return metric.value(report.get(metric.name))
-    dimensions = metric.family.removeprefix("video,").split(",")
-    counted = metric.name if metric.family == VIEWERS else "views"
-    told = [row for row in report if row.get(counted) is not None]
-    return {".".join(str(row.get(name)) for name in dimensions): row[counted] for row in told} or None
-
-
-def _post(item: Mapping[str, Any]) -> PostRecord:
+def _post(raw: Json) -> PostRecord:
+    item = without_nulls(raw)
     snippet, details = item.get("snippet", {}), item.get("contentDetails", {})
     published = datetime.fromisoformat(snippet["publishedAt"]) if snippet.get("publishedAt") else None
     size, seconds = _size(item.get("player", {})), _seconds(details.get("duration"))
-    media = "short" if _is_short(size, seconds, published) else "video"
+    media = _media(size, seconds, published)
     privacy = item.get("status", {}).get("privacyStatus")
     attributes = {
         "title": snippet.get("title"),
         "description": snippet.get("description"),
-        "post_type": "Reel" if media == "short" else "Video",
+        "post_type": POST_TYPES.get(media),
         "publish_time": published.astimezone(UTC).isoformat() if published else None,
         "permalink": f"https://www.youtube.com/watch?v={item['id']}",
         "page_id": snippet.get("channelId"),
@@ -342,7 +300,7 @@ def _post(item: Mapping[str, Any]) -> PostRecord:
         "restricted_countries": details.get("regionRestriction"),
     }
     told = {name: value for name, value in attributes.items() if value not in (None, "")}
-    return PostRecord(str(item["id"]), media, published, told, raw=dict(item))
+    return PostRecord(str(item["id"]), media, published, told, raw=raw)
 
 
 def _published(post: PostRecord) -> date:
@@ -350,10 +308,14 @@ def _published(post: PostRecord) -> date:
     return post.published_at.astimezone(PACIFIC).date() if post.published_at else BEGINNING
 
 
-def _is_short(size: list[int] | None, seconds: int | None, published: datetime | None) -> bool:
-    """The Data API does not tell. A Short is not wider than high, and had a minute at most before it had three."""
+def _media(size: list[int] | None, seconds: int | None, published: datetime | None) -> str:
+    """What the Data API does not tell. A Short is not wider than high, and had a minute at most before it had three;
+    where size or length are not told, it may be either.
+    """
     longest = 60 if published and published < LONGER_SHORTS else 180
-    return size is not None and size[0] <= size[1] and seconds is not None and seconds <= longest
+    if (size and size[0] > size[1]) or (seconds and seconds > longest):
+        return "video"
+    return "short" if size and seconds else "any"
 
 
 def _size(player: Mapping[str, Any]) -> list[int] | None:

@@ -52,7 +52,7 @@ class KeyRing:
         A key is 64 random bytes in base64url. Raises ConfigError, which tells an unusable entry by its number.
         """
         if not text.strip():
-            raise ConfigError(f"{SETTING} is empty: there is no key for the secrets; {_MAKE_ONE}")
+            raise ConfigError(f"{SETTING} is empty: there is no key for the secrets: make one with `cg init`.")
         keys: dict[str, OctKey] = {}
         for number, entry in enumerate(text.split(","), start=1):
             if not (match := _ENTRY.fullmatch(entry.strip())):

@@ -64,6 +64,15 @@ def places(value: Any, path: str) -> Iterator[tuple[Any, str]]:
         yield from places(value[name], rest) if rest else [(value, name)]
 
 
+def fields(value: Any) -> set[str]:
+    """The paths of all fields that an object has, at any depth."""
+    if isinstance(value, list):
+        return {f"*.{path}" for each in value for path in fields(each)}
+    if not isinstance(value, dict):
+        return set()
+    return value.keys() | {f"{name}.{path}" for name, each in value.items() for path in fields(each)}
+
+
 def told(value: Any, path: str) -> Any:
     """What stands at a path without `*`; None where there is nothing."""
     return next((holder[name] for holder, name in places(value, path)), None)

@@ -90,6 +90,23 @@ MISSING = (  # platform, address, what it leaves out, and the columns that may b
     ("threads", "/threads", "data.*.text", ("description",)),
     ("threads", "/insights", "data.*.values", ("views", "reactions", "comments", "shares")),
 )  # fmt: skip
+LISTS = (  # platform, address, and what it always has, however little is in it: without that its answer is not whole
+    ("facebook", "/published_posts", "data"),
+    ("instagram", "/media", "data"),
+    ("instagram", "/stories", "data"),
+    ("instagram", "/insights", "data"),
+    ("youtube", "/channels", "items"),
+    ("youtube", "/playlistItems", "items"),
+    ("youtube", "/videos", "items"),
+    ("youtube", "/reports", "columnHeaders"),
+    ("tiktok", "/video/list/", "data"),
+    ("tiktok", "/video/list/", "data.videos"),
+    ("twitter", "/users/me", "data"),
+    ("twitter", "/tweets", "data"),
+    ("threads", "/threads", "data"),
+    ("threads", "/insights", "data"),
+    ("threads", "/threads_insights", "data"),
+)
 ENUMS = {  # what tells the type of a post (of YouTube's: who may see it), and the attribute that is unknown then
     "facebook": (("data.*.status_type", "data.*.permalink_url", "data.*.attachments.data.*.media_type"), "post_type"),
     "instagram": (("data.*.media_type", "data.*.media_product_type"), "post_type"),
@@ -146,6 +163,5 @@ FORBIDDEN: dict[str, dict[str, tuple[Answer, type[CgError]]]] = {  # what HTTP 4
     "twitter": {
         "plan": (_x("client-forbidden", reason="client-not-enrolled"), AccessDenied),
         "kind of token": (_x("unsupported-authentication"), AccessDenied),
-        "wall": (Answer(403, {}, "<html>a wall</html>"), Unavailable),
     },
 }  # fmt: skip

@@ -5,6 +5,7 @@ over real HTTP on loopback. What only one platform does is in the test module of
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.errors import Throttled, Unavailable
 from cg_pipeline.platforms.http import TRIES, Answer
+from cg_pipeline.platforms.records import PostRecord
+from cg_pipeline.platforms.registry import Retired
 from cg_pipeline.sandbox.server import Sandbox
 from cg_pipeline_tests.contract import platform_facts as facts
-from cg_pipeline_tests.contract.answers import drop, edited, first, grow, in_json, places, put
+from cg_pipeline_tests.contract.answers import drop, edited, fields, first, grow, in_json, places, put
 from cg_pipeline_tests.contract.platform_facts import LISTINGS, Case, each_platform
 from cg_pipeline_tests.contract.readings import NOW, Site
 
@@ -30,6 +33,13 @@ def facts_of(site: Site) -> dict[str, dict[str, Any]]:
     for native_id, record in site.metrics(posts).items():
         told[native_id] |= record.values
     return told
+
+
+def everything(site: Site, posts: list[PostRecord]) -> None:
+    """All that is asked in a reading; of these posts, whatever the listing gives."""
+    site.connector.account(site.reading())
+    site.posts()
+    site.metrics(posts)
 
 
 def test_every_table_has_every_platform_or_the_reason_why_not() -> None:
@@ -70,13 +80,51 @@ def test_the_shortest_delay_is_a_minute_where_minutes_are_told(site: Make, sandb
 
 @each_platform
 def test_http_429_with_retry_after_is_heeded_whatever_else_it_says(site: Make, platform: str) -> None:
-    slow = site(platform)
+    slow, texts = site(platform), ("{}", "", "slow down", "<html>slow down</html>", '{"error": {"co')
     posts = slow.posts()
-    assert first(slow, Answer(429, {"retry-after": "20"}, "{}")).posts() == posts
-    assert slow.slept == [20.5]
-    with pytest.raises(Throttled) as raised:
-        first(slow, Answer(429, {"retry-after": "Sun, 05 Apr 2026 12:15:00 GMT"}, "{}")).posts()
-    assert (raised.value.retry_at, slow.slept) == (NOW + timedelta(minutes=15), [20.5])
+    for text in texts:
+        assert first(slow, Answer(429, {"retry-after": "20"}, text)).posts() == posts
+        with pytest.raises(Throttled) as raised:
+            first(slow, Answer(429, {"retry-after": "Sun, 05 Apr 2026 12:15:00 GMT"}, text)).posts()
+        assert raised.value.retry_at == NOW + timedelta(minutes=15)
+    assert slow.slept == [20.5] * len(texts)
+
+
+@each_platform
+def test_a_wall_before_the_platform_is_tried_again_and_no_refusal(site: Make, platform: str) -> None:
+    walled, wall = site(platform), Answer(403, {}, "<html>a wall</html>")
+    posts = walled.posts()
+    assert first(walled, wall, wall).posts() == posts
+    assert walled.slept == facts.GROWING[:2]
+    with pytest.raises(Unavailable, match="HTTP 403"):
+        edited(walled, lambda _, __: wall).posts()
+
+
+@pytest.mark.parametrize("change", [drop, partial(put, None)], ids=["missing", "null"])
+@pytest.mark.parametrize(("platform", "address", "path"), facts.LISTS)
+def test_an_answer_without_its_list_is_a_failed_read_and_no_empty_one(
+    site: Make, platform: str, address: str, path: str, change: Callable[..., Callable[[Any], None]]
+) -> None:
+    broken = site(platform)
+    posts = broken.posts()
+    edited(broken, in_json(address, change(path)))
+    with pytest.raises(Unavailable, match="not whole"):
+        everything(broken, posts)
+
+
+@each_platform
+def test_a_list_that_is_empty_is_that_of_an_account_without_posts(site: Make, platform: str) -> None:
+    empty, listing = site(platform), LISTINGS[platform]
+    edited(empty, in_json(listing.address, put([], listing.items)))
+    assert [post for post in empty.posts() if post.media != "story"] == []
+
+
+@each_platform
+def test_a_lookup_that_lacks_its_list_finds_nothing_gone(site: Make, platform: str) -> None:
+    broken, listing = site(platform), LISTINGS[platform]
+    edited(broken, in_json(listing.telling, drop(listing.items, "errors", "pageInfo")))
+    with pytest.raises(Unavailable, match="not whole"):
+        broken.connector.lookup(broken.reading(), ["7" * 19])
 
 
 @each_platform
@@ -130,6 +178,38 @@ def test_a_missing_field_is_unknown_and_costs_nothing_else(
         assert columns[0] not in left
         assert told.keys() - left.keys() <= set(columns)
         assert {name: told[name] for name in left} == left
+
+
+@each_platform
+def test_null_in_a_post_is_as_unknown_as_what_is_missing_and_stays_in_raw(site: Make, platform: str) -> None:
+    poor, listing = site(platform), LISTINGS[platform]
+    raws = [{name: post.raw[name] for name in post.raw.keys() - {"video", "unavailable"}} for post in poor.posts()]
+    known = fields(raws) - {f"*.{name}" for name in listing.always}
+    assert len(known) > 10
+    for path in (each.removeprefix("*.") for each in sorted(known)):
+        paths = (f"{listing.items}.*.{path}", path)  # X tells of media beside the posts, under `includes`
+        missing, null = (
+            edited(poor, in_json(listing.telling, change(*paths))).posts(poor.reading(retired=Retired()))
+            for change in (drop, partial(put, None))
+        )
+        assert [replace(post, raw={}) for post in null] == [replace(post, raw={}) for post in missing], path
+        kept = [holder[name] for post in null if post.media != "story" for holder, name in places(post.raw, path)]
+        assert path.startswith("includes") or (kept and not any(kept))
+        assert set(poor.metrics(null)) <= {post.native_id for post in null}
+
+
+@each_platform
+def test_null_in_an_account_is_as_unknown_as_what_is_missing(site: Make, platform: str) -> None:
+    poor = site(platform)
+    known = fields(poor.connector.account(poor.reading()).raw) - {"id", "user_id"}
+    assert len(known) > 4
+    for path in known:
+        paths = (path, f"data.{path}", f"items.*.{path}")
+        found = []
+        for change in (drop(*paths), put(None, *paths)):
+            edited(poor, in_json("", change))
+            found.append(replace(poor.connector.account(poor.reading()), raw={}))
+        assert found[0] == found[1]
 
 
 @each_platform

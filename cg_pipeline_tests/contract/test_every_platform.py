@@ -31,7 +31,7 @@ ONLY = "Insights are its only counters: without them there is nothing to land."
 LISTED = "All its counters come with the listing: nothing can be asked of a post."
 RENEWED = Case({"instagram": EXTENDED, "threads": EXTENDED})
 FORBIDDEN = Case({"tiktok": "HTTP is 200 even for failures: code 40001 stands for a missing permission."})
-POORER = Case({"youtube": ONLY, "threads": ONLY, "tiktok": LISTED})
+POORER = Case({"youtube": ONLY, "tiktok": LISTED})
 GONE = Case({"tiktok": "It leaves out what it reviews as it does what is deleted."})
 APART = Case({"tiktok": LISTED})
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from cg_pipeline.errors import Disconnected
+from cg_pipeline.errors import Disconnected, Unavailable
 from cg_pipeline.platforms import facebook as module
 from cg_pipeline.platforms.contract import Reading, Renewal
 from cg_pipeline.platforms.facebook import Facebook
@@ -18,7 +19,7 @@ from cg_pipeline.platforms.records import App, Tokens
 from cg_pipeline.platforms.registry import Retired
 from cg_pipeline.sandbox.server import Sandbox
 from cg_pipeline.sandbox.world import World
-from cg_pipeline_tests.contract.answers import edited
+from cg_pipeline_tests.contract.answers import drop, edited, fields, in_json, put
 from cg_pipeline_tests.contract.facebook_answers import RECORDED, error, needs_recordings, recorded, replay
 from cg_pipeline_tests.contract.readings import NOW, Site, served
 
@@ -72,6 +73,14 @@ def test_a_page_that_the_person_no_longer_manages_is_disconnected(site: Make) ->
 
     with pytest.raises(Disconnected, match="no longer manages"):
         edited(page, edit).keys.renew(page.keys.tokens.access)
+
+
+@pytest.mark.parametrize("address", ["/accounts", "/debug_token"])
+def test_an_answer_that_is_not_whole_does_not_disconnect_the_page(address: str) -> None:
+    with served("facebook", World(accounts_each=2, posts_each=3)) as page:
+        edited(page, in_json(address, drop("data")))
+        with pytest.raises(Unavailable):
+            page.keys.renew(page.keys.tokens.access)
 
 
 def test_the_token_of_the_person_is_extended_in_its_last_two_weeks(site: Make) -> None:
@@ -133,6 +142,58 @@ def test_posts_are_gone_only_when_another_can_be_read(site: Make) -> None:
     assert page.connector.lookup(page.reading(), ["1", "2"]).gone == {"1", "2"}
     edited(page, lambda request, answer: replace(answer, text='{"data": []}') if request.params else answer)
     assert page.connector.lookup(page.reading(), ["1", "2"]).gone == frozenset()
+
+
+def in_parts(change: Callable[[Any], None]) -> Callable[[Request, Answer], Answer]:
+    """The edit that changes each node of a batch."""
+
+    def edit(request: Request, answer: Answer) -> Answer:
+        items = answer.json() if request.method == "POST" else []
+        for item in items:
+            body = json.loads(item["body"])
+            change(body)
+            item["body"] = json.dumps(body)
+        return replace(answer, text=json.dumps(items)) if items else answer
+
+    return edit
+
+
+def test_a_post_of_a_visitor_on_the_page_is_neither_found_nor_gone(site: Make) -> None:
+    page = site("facebook")
+    visited, *others = [post.native_id for post in page.posts()]
+
+    def visit(node: Any) -> None:
+        if node.get("id", "").endswith(visited):
+            node["from"] = {"id": "4", "name": "A visitor"}
+
+    edited(page, in_parts(visit))
+    lookup = page.connector.lookup(page.reading(), ["1", visited, *others])
+    assert [post.native_id for post in lookup.found] == others
+    assert lookup.gone == {"1"}
+    alone = page.connector.lookup(page.reading(), ["1", visited])
+    assert not alone.found
+    assert alone.gone == {"1"}  # that the visitor's can be read proves that the token may read
+
+
+@pytest.mark.parametrize("owner", [None, {}, {"id": None}])
+def test_a_post_that_does_not_tell_whose_it_is_is_of_the_page(site: Make, owner: Any) -> None:
+    page = site("facebook")
+    edited(page, in_parts(put(owner, "from")))
+    native_id = page.posts()[0].native_id
+    (post,) = page.connector.lookup(page.reading(), [native_id]).found
+    assert (post.native_id, post.attributes["page_id"]) == (native_id, page.account.platform_id)
+
+
+def test_null_in_a_video_or_in_earnings_is_as_unknown_as_what_is_missing(site: Make) -> None:
+    page = site("facebook")
+    known = fields([post.raw.get("video") for post in page.posts()]) - {"*.id"} | {"*.insights.data.*.values"}
+    for path in (each.removeprefix("*.") for each in known):
+        found = []
+        for change in (drop(path), put(None, path)):
+            posts = edited(page, in_parts(change)).posts()
+            money = [record.values for record in page.metrics(posts).values()]
+            found.append(([replace(post, raw={}) for post in posts], money))
+        assert found[0] == found[1], path
 
 
 @dataclass

@@ -14,7 +14,8 @@ from cg_pipeline import errors
 from cg_pipeline.platforms import youtube as real
 from cg_pipeline.platforms.http import Answer, Http, Request
 from cg_pipeline.platforms.records import PostRecord, Tokens
-from cg_pipeline.platforms.youtube import MONEY_SCOPE, TRAFFIC, Youtube
+from cg_pipeline.platforms.youtube import Youtube
+from cg_pipeline.platforms.youtube_metrics import MONEY_SCOPE, TRAFFIC
 from cg_pipeline.sandbox import youtube as fake
 from cg_pipeline.sandbox.server import Sandbox, serving
 from cg_pipeline.sandbox.world import BEGINNING, Counters, World
@@ -278,6 +279,26 @@ def test_durations_and_shorts(text: str, seconds: int | None) -> None:
     assert (post.media == "short") == (seconds in {60, 180})
     assert (old.media == "short") == (seconds == 60)  # a Short of three minutes did not exist yet
     assert "privacy_status" not in post.attributes
+
+
+@pytest.mark.parametrize(
+    ("size", "duration", "kind"),
+    [
+        (("405", "720"), "PT1M", "Reel"), (("720", "405"), "PT1M", "Video"), (None, "PT4M", "Video"),
+        (None, "PT1M", None), (("405", "720"), None, None), (("720", "405"), None, "Video"), (None, None, None),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_short_or_not_is_unknown(size: tuple[str, str] | None, duration: str | None, kind: Any) -> None:
+    player = {"embedWidth": size[0], "embedHeight": size[1]} if size else None
+    post = real._post({"id": "v", "player": player, "contentDetails": {"duration": duration}})
+    assert post.attributes.get("post_type") == kind
+
+
+def test_a_list_may_be_left_out_where_google_says_that_there_is_nothing(youtube: Site) -> None:
+    youtube.transport = Tape(lambda _: {"pageInfo": {"totalResults": 0, "resultsPerPage": 5}})
+    assert youtube.posts() == []
+    with pytest.raises(errors.AccessDenied, match="no channel"):
+        youtube.connector.account(youtube.reading())
 
 
 def test_reports_and_tokens_have_hosts_of_their_own_at_the_real_address() -> None:

@@ -168,8 +168,25 @@ def test_an_answer_that_was_cut_off_is_told_as_such() -> None:
         Answer(200, {}, '{"data": [1, 2').json()
     for status in (500, 503):
         with pytest.raises(Unavailable, match=str(status)):
-            require_whole(Answer(status, {}, "<html>"))
-    require_whole(Answer(404, {}, ""))
+            require_whole(Answer(status, {}, "<html>"), NOW)
+    require_whole(Answer(404, {}, ""), NOW)
+
+
+def test_an_answer_without_its_list_is_asked_for_again_and_never_kept() -> None:
+    request, whole = Request("GET", "https://api/posts"), Answer(200, {}, '{"posts": []}')
+    world = World(OK, Answer(200, {}, "[]"), Answer(200, {}, '{"posts": null}'), whole)
+    assert world.caller.get("https://api/posts", holds="posts") == {"posts": []}
+    assert (world.caller.usage.retries, world.kept) == (3, {request.key: whole})
+    world.kept[request.key] = OK
+    with pytest.raises(Unavailable, match=r"GET https://api/posts has no list `posts`"):
+        world.caller.get("https://api/posts", holds="posts")
+
+
+def test_a_pause_that_is_wanted_in_html_is_one() -> None:
+    with pytest.raises(Throttled) as raised:
+        require_whole(Answer(429, {"retry-after": "90"}, "<html>"), NOW)
+    assert raised.value.retry_at == NOW + timedelta(seconds=90)
+    require_whole(Answer(429, {}, '{"error": "its dialect knows better"}'), NOW)
 
 
 def test_a_listing_is_followed_to_its_end_and_never_in_a_circle() -> None:

@@ -192,8 +192,8 @@ def test_another_key_under_the_same_name_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "CG_ENCRYPTION_KEYS is empty: there is no key for the secrets; make one with: python -c "),
-        (" \n", "CG_ENCRYPTION_KEYS is empty: there is no key for the secrets; make one with: python -c "),
+        ("", "CG_ENCRYPTION_KEYS is empty: there is no key for the secrets: make one with `cg init`"),
+        (" \n", "CG_ENCRYPTION_KEYS is empty: there is no key for the secrets: make one with `cg init`"),
         (NEW.split(":")[1], "CG_ENCRYPTION_KEYS: entry 1 is not kid:key with a key of 64 bytes in base64url; make one"),
         (f"{NEW},", "CG_ENCRYPTION_KEYS: entry 2 is not kid:key"),
         (f"{NEW};{OLD}", "CG_ENCRYPTION_KEYS: entry 1 is not kid:key"),
