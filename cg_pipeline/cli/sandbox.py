@@ -5,15 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import requests
 import typer
 
 from cg_pipeline.cli.output import console
 from cg_pipeline.clock import RunningClock, SystemClock
 from cg_pipeline.config import PLATFORMS
-from cg_pipeline.errors import ConfigError
+from cg_pipeline.errors import ConfigError, NotFound, Unavailable
+from cg_pipeline.sandbox.events import SECRET
 from cg_pipeline.sandbox.exports import exports_of
 from cg_pipeline.sandbox.server import FAULTS, Sandbox, make_app
 from cg_pipeline.sandbox.world import World
+from cg_pipeline.warehouse.models.enums import Platform
 
 app = typer.Typer(help="A sandbox that answers as the six platforms do, on loopback.", no_args_is_help=True)
 
@@ -41,6 +44,7 @@ def serve(
     sandbox.clock = RunningClock(_moment(now))
     for platform in PLATFORMS:
         typer.echo(f"CG_{platform.upper()}_API_URL=http://127.0.0.1:{port}/{platform}")
+    typer.echo(f"CG_YOUTUBE_HUB_URL=http://127.0.0.1:{port}/youtube/hub/subscribe")
     for each in sandbox.world.accounts.values():
         for account in each:
             console.print(f"{account.platform} {account.platform_id} {account.name}", highlight=False)
@@ -60,13 +64,47 @@ def faults() -> None:
 
 
 @app.command()
+def send(
+    platform: Annotated[Platform, typer.Argument(help="Whose event it is.")],
+    account: Annotated[str, typer.Argument(help="The id or username of the account, as `cg sandbox serve` lists it.")],
+    kind: Annotated[str, typer.Argument(help="publish, update, delete or revoke, and what else the platform tells.")],
+    to: Annotated[
+        str | None, typer.Option(help="Where to: http://127.0.0.1:8787/webhooks/... YouTube: default its subscribers.")
+    ] = None,
+    post: Annotated[str | None, typer.Option(help="Which post; default: the newest that fits.")] = None,
+    secret: Annotated[str, typer.Option(help="What signs it.")] = SECRET,
+    only_tell: Annotated[bool, typer.Option("--only-tell", help="Leave the post or the grant as it is.")] = False,
+    port: Annotated[int, typer.Option(help="Where the sandbox listens.", min=1, max=65535)] = 8700,
+) -> None:
+    """Let something happen in a running sandbox, and send the webhook event that the platform would send."""
+    address = f"http://127.0.0.1:{port}/_sandbox/send/{platform}/{account}"
+    asked = {"kind": kind, "to": to, "post": post, "secret": secret, "only_tell": only_tell}
+    try:
+        answer = requests.post(address, json=asked, timeout=60)
+    except requests.RequestException as error:
+        message = f"No sandbox listens on port {port}: start one with `cg sandbox serve`."
+        raise Unavailable(message) from error
+    if not answer.ok:
+        raise NotFound(answer.json()["error"])
+    for receiver, status in answer.json().items():
+        console.print(f"{receiver} {f'answers {status}' if status else 'does not answer'}", highlight=False)
+    if None in answer.json().values():
+        raise typer.Exit(3)
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the CSV files go.", file_okay=False)],
     accounts: Accounts = 2,
     posts: Posts = 12,
     now: Now = None,
 ) -> None:
-    """Write the Meta exports of the sandbox's Facebook pages and Instagram accounts, as of its time."""
+    """Write the CSV exports that the sandbox's accounts would give, as of its time.
+
+    Those of Meta Business Suite (Facebook, Instagram), a table of YouTube Studio for each channel, whose period is the
+    lifetime (`cg csv import --site CHANNEL`, `cg site set CHANNEL csv_period lifetime`), and one of TikTok Studio for
+    each account.
+    """
     world, moment = World(accounts, posts), _moment(now)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in exports_of(world, moment).items():

@@ -24,6 +24,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from cg_pipeline.clock import FixedClock
+from cg_pipeline.sandbox import events
+from cg_pipeline.sandbox.hub import Hub
 from cg_pipeline.sandbox.tokens import Grant, TokenStore
 from cg_pipeline.sandbox.world import BEGINNING, PLATFORMS, Account, Counters, Post, World
 
@@ -47,6 +49,7 @@ FAULTS = {
     "under_review": "keeps the posts `ids` out of lists and lookups",
     "counters_delayed": "tells counters as of `days` days earlier",
     "missing_scope": "refuses fields that need the permission `scope`",
+    "hub_refuses": "lets the WebSub hub refuse to subscribe the channel",
 }
 
 
@@ -66,6 +69,7 @@ class Sandbox:
         self.world = world or World()
         self.clock = FixedClock(now or BEGINNING)
         self.tokens = TokenStore(lambda: self.now)
+        self.hub = Hub(self)
         self.latency_seconds = latency_seconds
         self.faults: dict[str, list[Fault]] = {}
         self.requests: Counter[tuple[str, str, str]] = Counter()
@@ -205,7 +209,8 @@ def make_app(sandbox: Sandbox) -> Starlette:
     mounts: list[BaseRoute] = [
         Mount(f"/{platform}", routes=vendor.routes(sandbox, vendor)) for platform, vendor in vendors().items()
     ]
-    return Starlette(routes=[*mounts, Mount("/_sandbox", routes=_steering(sandbox))])
+    hub = Route("/youtube/hub/subscribe", sandbox.hub.take, methods=["POST"])
+    return Starlette(routes=[hub, *mounts, Mount("/_sandbox", routes=_steering(sandbox))])
 
 
 def _steering(sandbox: Sandbox) -> list[BaseRoute]:
@@ -241,6 +246,7 @@ def _steering(sandbox: Sandbox) -> list[BaseRoute]:
         Route("/requests", requests),
         Route(f"/connect{who}", of_account(_connect), methods=["POST"]),
         Route(f"/faults{who}", of_account(_faults), methods=["GET", "POST", "DELETE"]),
+        Route(f"/send{who}", of_account(_send), methods=["POST"]),
     ]
 
 
@@ -260,6 +266,15 @@ async def _faults(sandbox: Sandbox, account: Account, request: Request) -> Respo
         except (KeyError, ValueError) as error:
             return JSONResponse({"error": str(error), "faults": FAULTS}, 400)
     return JSONResponse([vars(fault) for fault in sandbox.faults.get(account.platform_id, [])])
+
+
+async def _send(sandbox: Sandbox, account: Account, request: Request) -> Response:
+    """Let something happen: `kind`, and perhaps `post`, `to`, `secret`, `only_tell`."""
+    try:
+        told = await asyncio.to_thread(events.happen, sandbox, account, **await request.json())
+    except (TypeError, ValueError) as error:
+        return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse(told)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 PLATFORMS = ("facebook", "instagram", "youtube", "tiktok", "twitter", "threads")
 BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
@@ -138,6 +139,14 @@ class World:
     def post(self, account: Account, native_id: str, now: datetime) -> Post | None:
         """One post of the account, if it is there."""
         return self._by_id.get((account.platform_id, native_id)) if self._is_there(account, native_id, now) else None
+
+    def change(self, post: Post, **changes: Any) -> Post:
+        """Let a post be another one from now on: deleted, say, or private."""
+        changed, mine = replace(post, **changes), self._posts[post.account.platform_id]
+        mine[[each.native_id for each in mine].index(post.native_id)] = changed
+        for derived in ("_by_id", "deletions"):
+            vars(self).pop(derived, None)
+        return changed
 
     def counters(self, post: Post, now: datetime) -> Counters:
         """The lifetime counters of a post at a time. They grow ever slower, and fall by a twentieth at `falls_at`."""
