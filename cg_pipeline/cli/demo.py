@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ import typer
 
 from cg_pipeline import config
 from cg_pipeline.capture import csv_files, sites
+from cg_pipeline.cli import demo_webhooks
 from cg_pipeline.cli.context import capture_all, capture_csv, ready, refresh_stale
 from cg_pipeline.cli.output import console, show, steps
 from cg_pipeline.cli.simulation import Simulation, simulated
@@ -52,7 +53,8 @@ def demo(
     """Show the whole pipeline on a made-up world, in an installation of its own beside yours.
 
     Eleven days of twelve accounts on six simulated platforms and of five pages that come as CSV exports, with a day
-    missing, re-uploads, counters that fall, artists with and without a rate, and a corrected file that comes late.
+    missing, re-uploads, counters that fall, artists with and without a rate, a corrected file that comes late, and on a
+    last day a signed webhook event of each platform that becomes a snapshot by itself.
     Nothing of your own data is touched; running it again changes nothing.
     """
     home = config.load().home / "demo"
@@ -67,7 +69,11 @@ def demo(
         _set_up(pipeline)
         simulation.go_to(exports.FIRST_DAY)
         simulation.connect(pipeline)
-        _report(pipeline, _capture(pipeline, simulation))
+        runs = _capture(pipeline, simulation)
+        told = demo_webhooks.tell(pipeline, simulation, exports.LAST_DAY + timedelta(days=1))
+        refresh_stale(pipeline, lambda _run: None)
+        _report(pipeline, runs)
+        demo_webhooks.report(told)
         console.print(
             f"\nLook further with  CG_HOME={home} {sys.argv[0]} …  (deltas show, royalties show, csv list, up).",
             soft_wrap=True,

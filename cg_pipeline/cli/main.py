@@ -6,7 +6,20 @@ from types import FrameType
 
 import typer
 
-from cg_pipeline.cli import artist, capture, csv, db, deltas, demo, royalties, sandbox, site, up
+from cg_pipeline.cli import (
+    artist,
+    capture,
+    csv,
+    db,
+    deltas,
+    demo,
+    royalties,
+    sandbox,
+    site,
+    up,
+    webhook,
+    webhook_events,
+)
 from cg_pipeline.errors import CgError, Transient
 
 app = typer.Typer(
@@ -27,6 +40,8 @@ app.add_typer(capture.app, name="capture")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(deltas.app, name="deltas")
 app.add_typer(royalties.app, name="royalties")
+webhook_events.add_to(webhook.app)
+app.add_typer(webhook.app, name="webhook")
 
 
 def main() -> None:

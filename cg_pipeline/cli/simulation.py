@@ -29,12 +29,12 @@ class Simulation:
     sandbox: Sandbox
     addresses: dict[str, str]
 
-    def go_to(self, day: date) -> None:
-        """Let it be noon of a day, for runs that begin from now on too.
+    def go_to(self, day: date, moment: time = NOON) -> None:
+        """Let it be noon of a day, or another time, for runs that begin from now on too.
 
         The sandbox's clock stands still, so that its counters do not depend on how fast it is asked.
         """
-        self.sandbox.clock = FixedClock(datetime.combine(day, NOON))
+        self.sandbox.clock = FixedClock(datetime.combine(day, moment))
         shift = self.sandbox.now - SystemClock().now()
         os.environ["CG_CLOCK_SHIFT_SECONDS"] = str(round(shift.total_seconds()))
 
@@ -70,6 +70,7 @@ def simulated(sandbox: Sandbox) -> Iterator[Simulation]:
     """Serve a sandbox, and let this process and its children take it for the platforms."""
     with serving(sandbox) as address:
         addresses = {f"CG_{platform.upper()}_API_URL": f"{address}/{platform}" for platform in PLATFORMS}
+        addresses["CG_YOUTUBE_HUB_URL"] = f"{address}/youtube/hub/subscribe"
         os.environ |= addresses
         for platform in PLATFORMS:
             os.environ[f"CG_{platform.upper()}_CLIENT_ID"] = "sandbox"

@@ -59,8 +59,8 @@ def token(
     Threads: the long-lived token. YouTube, TikTok, X: access and refresh token.
     """
     pipeline = ready()
-    access = _secret("Access token")
-    second = _secret("Refresh token") if refresh else None
+    access = ask_secret("Access token")
+    second = ask_secret("Refresh token") if refresh else None
     now = pipeline.clock.now()
     expiry = now + timedelta(seconds=expires_in) if expires_in else None
     with pipeline.warehouse.connect() as connection:
@@ -110,7 +110,7 @@ def set_(
     console.print(f'Set {key} of "{found.name}".')
 
 
-def _secret(name: str) -> str:
+def ask_secret(name: str) -> str:
     """From the terminal, unseen, or a line of the input."""
     text = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     if not text.strip():

@@ -1,4 +1,4 @@
-"""`cg webhook list|show|replay|retry|bury`: what a person does with stored webhook events."""
+"""`cg webhook list|show|replay|retry|bury|secret`: what a person does about webhooks."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ import typer
 from cg_pipeline.capture import sites
 from cg_pipeline.cli.context import not_blank, ready
 from cg_pipeline.cli.output import AsJson, console, print_json, show
+from cg_pipeline.cli.site import ask_secret
 from cg_pipeline.pipeline import Pipeline
 from cg_pipeline.warehouse.database import Connection
 from cg_pipeline.warehouse.models.enums import Platform, WebhookStatus
@@ -117,6 +118,23 @@ def bury(
     console.print("It is dead now." if done else "It does not wait: nothing was changed.")
 
 
+def secret(site: Annotated[str, typer.Argument(help="The site: name, id or username.")]) -> None:
+    """Let a site's webhooks be signed with a secret of its own, which is asked for or read from the input: no argument.
+
+    It is valid at the site's own address, /webhooks/PLATFORM/SITE, beside the one before it and the app's. YouTube's
+    are made and changed by themselves.
+    """
+    pipeline = ready()
+    given = ask_secret("Secret")
+    if "," in given:
+        message = "A secret with a comma cannot be kept beside another."
+        raise typer.BadParameter(message)
+    with pipeline.warehouse.connect() as connection:
+        found = sites.find(connection, site)
+        desk.add_secret(connection, pipeline.platforms.ring, found.id, given, pipeline.clock.now())
+    console.print(f"Stored. It is valid within half a minute at /webhooks/{found.platform}/{found.platform_id}.")
+
+
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the group."""
     app.command("list")(list_)
@@ -124,6 +142,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(replay)
     app.command()(retry)
     app.command()(bury)
+    app.command()(secret)
 
 
 def _chosen(pipeline: Pipeline, connection: Connection, **named: Any) -> list[UUID]:

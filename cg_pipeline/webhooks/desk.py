@@ -1,4 +1,5 @@
-"""What a person does with stored events: look at them, set them back, give them up. Every change is audited."""
+"""What a person does about webhooks: look at stored events, set them back, give them up, which is audited; and say with
+which secret a site's are signed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from cg_pipeline.errors import NotFound
+from cg_pipeline.security.vault import KeyRing
 from cg_pipeline.warehouse.database import Connection
 from cg_pipeline.warehouse.models.enums import WebhookStatus
 from cg_pipeline.warehouse.sql import query
 
 RETRIED = (WebhookStatus.FAILED, WebhookStatus.DEAD)
 REPLAYED = (*RETRIED, WebhookStatus.PROCESSED, WebhookStatus.IGNORED)
+SECRET = "sites.webhook_secret"  # noqa: S105  the place of it
 AT_ONCE = 1_000_000
 """A minute: as good as no limit."""
 
@@ -65,6 +68,15 @@ def bury(connection: Connection, events: Sequence[UUID], reason: str, now: datet
     done = [row["id"] for row in connection.execute(query("webhooks.bury"), values)]
     _audit(connection, "bury", done, {"reason": reason}, now)
     return len(done)
+
+
+def add_secret(connection: Connection, ring: KeyRing, site_id: UUID, secret: str, now: datetime) -> None:
+    """Let a site's webhooks be signed with another secret; the one before stays valid beside it, during the change."""
+    row = connection.execute(query("webhooks.site_secrets"), {"site_id": site_id}).fetchone() or {}
+    known = ring.decrypt(row["webhook_secret"], f"{SECRET}:{site_id}").split(",") if row["webhook_secret"] else []
+    kept = ",".join(dict.fromkeys([secret, *known[:1]]))
+    values = {"site_id": site_id, "secrets": ring.encrypt(kept, f"{SECRET}:{site_id}"), "now": now}
+    connection.execute(query("webhooks.put_site_secrets"), values)
 
 
 def _reopen(

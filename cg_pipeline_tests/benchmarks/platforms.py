@@ -80,7 +80,7 @@ def _capture(url: str, home: str, address: str) -> tuple[list[Line], float, floa
     environ = {f"CG_{platform.upper()}_API_URL": f"{address}/{platform}" for platform in PLATFORMS}
     settings = config.load({"CG_HOME": home, "CG_ENCRYPTION_KEYS": new_key(), "CG_SITES_AT_ONCE": AT_ONCE, **environ})
     platforms = Platforms(Warehouse(url), settings, FixedClock(NOW))
-    _connect(platforms, address)
+    connect_all(platforms, address)
     results: list[Line] = []
     cpu = 0.0
     for platform in PLATFORMS:
@@ -100,7 +100,8 @@ def _capture(url: str, home: str, address: str) -> tuple[list[Line], float, floa
     return results, cpu, int(status["VmHWM"].split()[0]) / 1024
 
 
-def _connect(platforms: Platforms, address: str) -> None:
+def connect_all(platforms: Platforms, address: str) -> None:
+    """Connect every account of the sandbox."""
     with platforms.warehouse.connect() as connection:
         for account in requests.get(f"{address}/_sandbox/accounts", timeout=30).json():
             platform, platform_id = account["platform"], account["platform_id"]

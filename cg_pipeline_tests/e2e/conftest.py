@@ -60,7 +60,7 @@ class Up:
         self.log = home.parent / f"{home.name}.up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [CG, *(command or ["up"]), "--port", self.address.rpartition(":")[2]],
+                [CG, *(command or ["up", "--webhook-port", "0"]), "--port", self.address.rpartition(":")[2]],
                 env={**os.environ, **variables, "CG_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,5 +1,6 @@
 """`cg up`: starts everything, works by itself, and leaves nothing behind."""
 
+import re
 import signal
 import socket
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import LiteralString
 import psutil
 import psycopg
 import pytest
+import requests
 
 from cg_pipeline.sandbox import exports
 from cg_pipeline.warehouse.database import Warehouse
@@ -62,6 +64,10 @@ def test_a_file_in_the_inbox_becomes_deltas_by_itself_and_stopping_leaves_no_pro
     home = server_folder / "home"
     with running(home, **SETTLE) as up:
         assert (home / ".env").exists()
+        receivers = re.findall(
+            r"^Webhooks +(http://127\.0\.0\.1:\d+)/webhooks/<platform>", up.log.read_text(), re.MULTILINE
+        )
+        assert [requests.get(f"{address}/readyz", timeout=9).status_code for address in receivers] == [200]
         up.wait_for(lambda: not unhealthy(up), 60)
         (home / "inbox" / str(DAY)).mkdir()
         name, content = next(iter(exports.exports(DAY).items()))
@@ -72,7 +78,7 @@ def test_a_file_in_the_inbox_becomes_deltas_by_itself_and_stopping_leaves_no_pro
         second = cg(home, "up", "--port", "34199")
         assert (second.returncode, "runs already for" in second.stderr) == (1, True), second.stderr
         started = up.descendants()
-        assert len(started) >= 5  # itself, webserver, daemon, and a code server for each
+        assert len(started) >= 6  # itself, receiver, webserver, daemon, and a code server for each of the latter
         assert up.stop() == 0
         assert gone(started) == []
 
@@ -116,9 +122,12 @@ def test_a_port_that_is_taken_is_named(server_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_daemon_that_ends_ends_the_command(server_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "title"), [("dagster-daemon", "Dagster's daemon"), ("webhook serve", "The webhook receiver")]
+)
+def test_a_process_that_ends_ends_the_command(server_folder: Path, command: str, title: str) -> None:
     with running(server_folder) as up:
-        daemon = next(each for each in up.descendants() if "dagster-daemon" in " ".join(each.cmdline()))
-        daemon.kill()
+        process = next(each for each in up.descendants() if command in " ".join(each.cmdline()))
+        process.kill()
         assert up.process.wait(30) == 3
-        assert "Dagster's daemon has ended: see" in up.log.read_text()
+        assert f"{title} has ended: see" in up.log.read_text()

@@ -118,8 +118,10 @@ class Theatre:
 
     def act(self, role: str, *arguments: Any, doomed: bool) -> BaseProcess:
         """A process at its work, killed after a while or left to end it."""
-        target = {"receiver": _receiver, "sensor": _sensor, "run": _run, "retry": _retry}[role]
-        process = PROCESSES.Process(target=target, args=(self.place, self.now, *arguments), daemon=True)
+        roles: dict[str, Callable[..., None]] = {
+            "receiver": _receiver, "sensor": _sensor, "run": _run, "retry": _retry,
+        }  # fmt: skip
+        process = PROCESSES.Process(target=roles[role], args=(self.place, self.now, *arguments), daemon=True)
         process.start()
         if role == "receiver":
             return process

@@ -16,8 +16,9 @@ order by s.name, s.id
 select access_token, refresh_token, token_expiry, scope from sites where id = %(site_id)s
 
 -- name: lock_tokens
--- One writer per site: whoever waits here finds the tokens that the other has got.
-select access_token, refresh_token, token_expiry, scope from sites where id = %(site_id)s for update
+-- One writer per site: whoever waits here finds the tokens that the other has got. The key is not locked: webhook events
+-- of the site are stored meanwhile.
+select access_token, refresh_token, token_expiry, scope from sites where id = %(site_id)s for no key update
 
 -- name: put_tokens
 update sites

@@ -163,6 +163,12 @@ returning id
 insert into audit_logs (action, entity_type, entity_id, changes, created_at)
 select %(action)s, 'webhook_event', id, %(changes)s, %(now)s from unnest(%(ids)s::text[]) as id
 
+-- name: site_secrets
+select webhook_secret from sites where id = %(site_id)s for no key update
+
+-- name: put_site_secrets
+update sites set webhook_secret = %(secrets)s, updated_at = %(now)s where id = %(site_id)s
+
 -- name: forget_fingerprints
 delete from webhook_fingerprints where created_at < %(before)s
 
@@ -196,3 +202,14 @@ select s.platform, s.name as site, c.events, c.posts_published, c.posts_announce
 from webhook_coverage c join sites s on s.id = c.site_id
 where c.day = %(day)s
 order by s.platform, s.name
+
+-- name: landed
+-- Processed events whose post has a snapshot and a delta of the day: what was, what is, and how long it took.
+select e.platform, e.event_type as event, e.post_id as post, b.views as views_before, s.views,
+       round(extract(epoch from e.processed_at - e.created_at), 1) as seconds
+from webhook_events e
+join snapshots s on s.post_id = e.post_id and s.snapshot_date = %(day)s
+join deltas d on d.post_id = e.post_id and d.period = 'daily' and d.period_start = s.snapshot_date
+left join snapshots b on b.post_id = d.post_id and b.snapshot_date = d.from_date
+where e.status = 'processed'
+order by e.platform

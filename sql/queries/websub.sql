@@ -16,7 +16,7 @@ order by s.name, s.id
 
 -- name: lock
 -- A statement of its own: one that has waited for a lock sees the other tables as they were before.
-select from sites where id = %(site_id)s for update
+select from sites where id = %(site_id)s for no key update
 
 -- name: secrets
 -- The secrets of a site; a new one is needed when the newest is confirmed, and only then, so that the hub's is never lost.
@@ -41,7 +41,7 @@ set topic = excluded.topic, callback_url = excluded.callback_url, requested_at =
 update websub_leases set last_error = %(message)s where site_id = %(site_id)s
 
 -- name: lease
-select topic, requested_at, expires_at from websub_leases where site_id = %(site_id)s for update
+select topic, requested_at, expires_at from websub_leases where site_id = %(site_id)s for no key update
 
 -- name: confirm
 -- The hub's verification may come from a machine whose clock is behind.
