@@ -16,7 +16,7 @@ from cg_pipeline.warehouse.models.capture import (
     SnapshotRestatement,
     SyncLog,
 )
-from cg_pipeline.warehouse.models.history import Delta, StaleWindow
+from cg_pipeline.warehouse.models.history import CaptureGap, DefinitionBreak, Delta, StaleWindow
 from cg_pipeline.warehouse.models.posts import Artist, ArtistAssignment, Post, PostVersion
 from cg_pipeline.warehouse.models.royalties import RoyaltyLine, RoyaltyRate, RoyaltyStatement
 from cg_pipeline.warehouse.models.sites import Site, SiteSetting
@@ -28,8 +28,10 @@ __all__ = [
     "ArtistAssignment",
     "AuditLog",
     "Base",
+    "CaptureGap",
     "CapturedAnswer",
     "CsvFile",
+    "DefinitionBreak",
     "Delta",
     "Post",
     "PostAbsence",

@@ -175,6 +175,15 @@ class WebhookAction(StrEnum):
     PAUSE = "pause"  # the grant is gone: capture the site no more
 
 
+class GapState(StrEnum):
+    """How a missing day stands: repairable -> requested -> repaired or repairable again; lost: nobody can tell it."""
+
+    REPAIRABLE = "repairable"
+    REQUESTED = "requested"
+    REPAIRED = "repaired"
+    LOST = "lost"
+
+
 def database_type(enum: type[StrEnum]) -> Enum:
     """The PostgreSQL type of an enumeration: its name in snake_case, its values as labels."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.__name__).lower()

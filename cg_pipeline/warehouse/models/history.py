@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Numeric, text
+from sqlalchemy import ARRAY, CheckConstraint, Computed, ForeignKey, Index, Numeric, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cg_pipeline.warehouse.models.base import Base, Count, CreatedAt, Money, RowId
-from cg_pipeline.warehouse.models.enums import DeltaPeriod, WindowKind
+from cg_pipeline.warehouse.models.enums import DeltaPeriod, GapState, Platform, WindowKind
 
 if TYPE_CHECKING:
     from cg_pipeline.warehouse.models.posts import Artist, Post
@@ -56,6 +56,9 @@ class Delta(Base):
         Computed("round(100.0 * views_delta / nullif(base_views, 0), 4)", persisted=True),
         doc="growth of the views over the window in percent; empty when base_views is empty or 0",
     )
+    breaks: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text), doc="metrics that are not compared, because their definition changed between the two snapshots"
+    )
     computed_at: Mapped[CreatedAt] = mapped_column(doc="when the row was computed, in UTC")
 
     post: Mapped["Post"] = relationship(back_populates="deltas")
@@ -87,3 +90,37 @@ class StaleWindow(Base):
     marked_at: Mapped[CreatedAt] = mapped_column(doc="when an input last changed: it settles before it is recomputed")
     requested_at: Mapped[datetime | None] = mapped_column(doc="when a run was last requested for it")
     attempts: Mapped[int] = mapped_column(server_default=text("0"), doc="how many runs were requested for it")
+
+
+class CaptureGap(Base):
+    """A day on which a site should have been captured and was not."""
+
+    __tablename__ = "capture_gaps"
+
+    site_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True, doc="the site that was not captured"
+    )
+    day: Mapped[date] = mapped_column(primary_key=True, doc="the day that is missing, in the reporting zone")
+    state: Mapped[GapState] = mapped_column(doc="whether it can be repaired, and how far that is")
+    reason: Mapped[str] = mapped_column(doc="why it is missing, or why nobody can tell it any more")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"), doc="how many runs were requested for it")
+    noticed_at: Mapped[datetime] = mapped_column(doc="when the sentinel first saw that it is missing")
+    requested_at: Mapped[datetime | None] = mapped_column(doc="when a run was last requested for it")
+    ended_at: Mapped[datetime | None] = mapped_column(doc="when it was repaired, or given up")
+
+    __table_args__ = (
+        CheckConstraint("(state in ('repaired', 'lost')) = (ended_at is not null)", name="ended_gaps_say_when"),
+        CheckConstraint("state <> 'requested' or requested_at is not null", name="requested_gaps_say_when"),
+        Index(None, "state", "day"),
+    )
+
+
+class DefinitionBreak(Base):
+    """From which day on a platform's metric means something else than before: deltas do not cross that day."""
+
+    __tablename__ = "definition_breaks"
+
+    platform: Mapped[Platform] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True, doc="our column in snapshots")
+    first_day: Mapped[date] = mapped_column(primary_key=True, doc="the first day with the new definition")
+    reason: Mapped[str] = mapped_column(doc="what changed, and where that is said")
