@@ -27,26 +27,33 @@ up: install  ## Run the pipeline: database, Dagster's UI and daemon
 	$(BIN)/cg up $(ARGS)
 
 test: install check  ## All checks: lint, types, tests with coverage
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 check: install  ## The quick checks: lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## Benchmarks, as ratios against a named baseline (ARGS=--rows=20000: smaller)
+bench: .venv/bench-installed  ## Benchmarks, as ratios against a named baseline (ARGS=--rows=20000: smaller, --docs: docs/benchmarks.md)
 	$(BIN)/python -m cg_pipeline_tests.benchmarks $(ARGS)
+
+# What only the benchmarks need. It adds to what is installed and changes none of it.
+.venv/bench-installed: requirements-bench.lock .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-bench.lock
+	@touch $@
 
 format: install  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## Renew requirements.lock from pyproject.toml
+lock:  ## Renew requirements.lock and requirements-bench.lock from pyproject.toml
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
 	.venv-lock/bin/python -m pip install --quiet --group dev --editable .
 	.venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --group bench --constraint requirements.lock
+	.venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | grep -vxFf requirements.lock > requirements-bench.lock
 	rm -rf .venv-lock
 
 clean:  ## Remove what the above have made, the demo's and your own installation aside

@@ -311,7 +311,7 @@ for text in json.loads(sys.argv[1]):
     requests = nightly.evaluate_tick(context).run_requests
     assert {request.partition_key for request in requests} <= set(DAILY.get_partition_keys(current_time=moment))
     asked = {request.asset_selection[0].path[0]: request for request in reversed(requests)}
-    assert len(asked) == 7 and len(requests) == 7 + 3, "YouTube's last three days still settle"
+    assert len(asked) == 7 and len(requests) == 7 + 4, "YouTube's last four days still settle"
     (day,) = {request.partition_key for request in asked.values()}
     assert moment.date().isoformat() == DAILY.get_partition_keys(current_time=moment)[-1]
     found[text] = day
