@@ -12,6 +12,8 @@ from cg_pipeline.capture.access import Platforms
 from cg_pipeline.capture.inbox import Inbox
 from cg_pipeline.clock import Clock, ShiftedClock, SystemClock, today
 from cg_pipeline.config import PROJECT, Settings
+from cg_pipeline.history import breaks
+from cg_pipeline.platforms.definitions import BREAKS
 from cg_pipeline.warehouse.database import Addresses, Warehouse, ensure_database
 from cg_pipeline.warehouse.migrate import migrate
 
@@ -59,6 +61,8 @@ class Pipeline:
         """
         self.settings.home.mkdir(parents=True, exist_ok=True)
         revisions = migrate(self.warehouse, today(self.clock, self.settings.timezone))
+        with self.warehouse.connect() as connection:
+            breaks.sync(connection, BREAKS, self.clock.now())
         ensure_database(self.addresses.dagster.set(drivername="postgresql"), is_log=self.settings.database_url is None)
         self.inbox.create()
         self.settings.dagster_home.mkdir(exist_ok=True)

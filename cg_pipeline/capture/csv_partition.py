@@ -147,6 +147,7 @@ class _Load:
             now=self.clock.now(),
             file_ids=[file.id for file in plan.files],
             replace=plan.rebuild,
+            closing_grace=self.settings.closing_grace,
         )
         merged = staging.merge(self.connection, capture)
         for number, (file, line) in enumerate(zip(plan.files, report.files, strict=True), start=1):

@@ -86,6 +86,7 @@ class _Pass:
         capture = staging.Capture(
             day=self.day, source=self.site.platform, timezone=self.zone, started_at=log.read_at,
             now=self.clock.now(), replace=replace, only_site=self.site.id, observed_at=log.read_at, log_id=log.id,
+            closing_grace=self.platforms.settings.closing_grace,
         )  # fmt: skip
         merged = staging.merge(connection, capture)
         self.report.posts, self.report.quarantined = merged.files.get(1, (0, 0))

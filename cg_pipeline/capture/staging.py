@@ -1,12 +1,12 @@
 """Takes observations into the staging table and merges them into sites, posts and snapshots, in one transaction.
 
-The source (file or API) is not known here, and no rule of deltas: only that a changed snapshot makes windows stale. The
-statements are in `sql/queries/capture.sql` and `posts.sql`.
+The source (file or API) is not known here, and no rule of deltas: only that a changed snapshot makes windows stale, and
+that what a closed day said before is kept. The statements are in `sql/queries/capture.sql` and `posts.sql`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -28,7 +28,8 @@ class Capture:
 
     `replace`: the rows are all that the source has for the day, of `only_site` if given, so that what it said before is
     taken back. `timezone` is the reporting zone, in which a publish time is a day. `observed_at` is when the counters
-    were read (default: `now`), `log_id` the sync log that the capture has begun already.
+    were read (default: `now`), `log_id` the sync log that the capture has begun already. Until `closing_grace` after
+    its end a day is still being captured: what changes then is no restatement.
     """
 
     day: date
@@ -41,6 +42,7 @@ class Capture:
     only_site: UUID | None = None
     observed_at: datetime | None = None
     log_id: UUID | None = None
+    closing_grace: timedelta = timedelta(0)
 
     def values(self) -> dict[str, Any]:
         """The parameters that all statements share."""
@@ -55,6 +57,7 @@ class Capture:
             "only_site": self.only_site,
             "observed_at": self.observed_at or self.now,
             "log_id": self.log_id,
+            "is_closed": self.day < (self.now - self.closing_grace).astimezone(self.timezone).date(),
         }
 
 
@@ -114,6 +117,7 @@ class _Merge:
 
     def run(self) -> Merged:
         files = self._settle_repeats()
+        self._do("capture.recognize_usernames")
         self._do(
             "capture.create_staged_pages", "capture.add_sites", "capture.lock_sites", "capture.create_staged_sites"
         )
@@ -136,6 +140,8 @@ class _Merge:
         changed = self._count("capture.count_touched")
         if changed > MANY_ROWS:
             self._do("partitions.analyze_snapshots")
+        if changed and self.values["is_closed"]:
+            self._do("restatements.add")
         if changed:
             self._move_posts()
             self._mark([self.capture.day])

@@ -13,6 +13,9 @@ from cg_pipeline.cli import (
     db,
     deltas,
     demo,
+    explain,
+    gaps,
+    history,
     royalties,
     sandbox,
     site,
@@ -40,6 +43,9 @@ app.add_typer(capture.app, name="capture")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(deltas.app, name="deltas")
 app.add_typer(royalties.app, name="royalties")
+app.add_typer(explain.app, name="explain")
+app.add_typer(history.app, name="history")
+app.add_typer(gaps.app, name="gaps")
 webhook_events.add_to(webhook.app)
 app.add_typer(webhook.app, name="webhook")
 

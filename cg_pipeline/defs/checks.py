@@ -34,6 +34,7 @@ def _deltas(kind: Kind) -> dg.AssetKey:
 
 
 ACCRUALS = dg.AssetKey(["royalties", "accruals"])
+GAPS = dg.AssetKey(["history", "gaps"])  # `gaps` needs the jobs, and these need the rules
 
 
 def _of_platform(posts: dg.AssetKey, snapshots: dg.AssetKey) -> list[Rule]:
@@ -72,6 +73,7 @@ RULES = [
     ),
     Rule(ACCRUALS, Kind.ROYALTY, "unassigned", "All earnings are credited to an artist with a rate."),
     Rule(coverage.KEY, Kind.DAILY, "missed_webhooks", "Webhooks told of every post that polling found."),
+    Rule(GAPS, Kind.DAILY, "missing_days", "Every expected day of every site was captured, or was repaired."),
 ]
 
 

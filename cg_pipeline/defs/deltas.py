@@ -6,6 +6,7 @@ from cg_pipeline import partitions
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.defs import csv, platforms
 from cg_pipeline.defs.reporting import OWNERS, lineage, logged_progress, new_features, table, table_schema
+from cg_pipeline.history import explain
 from cg_pipeline.history.deltas import recompute, summary
 from cg_pipeline.history.windows import Kind
 from cg_pipeline.resources import PipelineResource
@@ -56,6 +57,8 @@ def delta_asset(kind: Kind, window: str) -> dg.AssetsDefinition:
         opened, starts = pipeline.open(), partitions.days(context)
         with logged_progress(context):
             done = recompute(opened.warehouse, kind, starts, opened.settings.timezone, opened.clock)
+        with opened.warehouse.connect() as connection:
+            sample = explain.sample(connection, kind, starts[-1])
         return dg.MaterializeResult(
             metadata={
                 "windows": len(done.windows),
@@ -64,6 +67,7 @@ def delta_asset(kind: Kind, window: str) -> dg.AssetsDefinition:
                 "seconds": done.seconds,
                 "sites": table(summary(opened.warehouse, kind, starts)),
                 "changed_windows": table([vars(window) for window in done.windows if window.written or window.removed]),
+                "explain": sample or "none",
             }
         )
 

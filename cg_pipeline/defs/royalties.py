@@ -5,6 +5,7 @@ import dagster as dg
 from cg_pipeline import partitions
 from cg_pipeline.defs.reporting import OWNERS, lineage, logged_progress, new_features, table, table_schema
 from cg_pipeline.resources import PipelineResource
+from cg_pipeline.royalties import explain
 from cg_pipeline.royalties.accruals import accrue, payee_totals
 
 WHAT = """
@@ -45,6 +46,7 @@ with new_features():
             done = accrue(opened.warehouse, months, opened.settings.timezone, opened.clock)
         with opened.warehouse.connect() as connection:
             totals = [vars(total) for month in months for total in payee_totals(connection, month)]
+            sample = explain.sample(connection, months[-1])
         return dg.MaterializeResult(
             metadata={
                 "months": len(done.windows),
@@ -52,5 +54,6 @@ with new_features():
                 "lines_removed": done.removed,
                 "seconds": done.seconds,
                 "payees": table(totals),
+                "explain": sample or "none",
             }
         )

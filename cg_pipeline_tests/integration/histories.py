@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from cg_pipeline.capture.observation import ATTRIBUTES, METRICS, Observation, Page
+from cg_pipeline.history import breaks
 from cg_pipeline_tests.integration.lab import Lab
-from cg_pipeline_tests.integration.reference import File, Reference
+from cg_pipeline_tests.integration.reference import COUNTERS, File, Reference
 
 FIRST_DAY = date(2026, 3, 26)
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(12)]
@@ -53,6 +54,16 @@ cells: dict[str, SearchStrategy[Any]] = {
 }
 main = ("lifetime_earnings", "views", "reactions")
 others = tuple(name for name in cells if name not in main)
+definition_breaks = st.lists(
+    st.tuples(
+        st.sampled_from(["facebook", "facebook", "youtube"]),
+        st.sampled_from(["views", "reactions"]) | st.sampled_from(sorted(COUNTERS.values())),
+        st.sampled_from(DAYS),
+        st.sampled_from(["Replays count.", "Previews count."]),
+    ),
+    max_size=5,
+    unique_by=lambda known: known[:3],
+)
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,22 @@ class PayOpening:
             lab.pay_opening_balances(self.page.platform_id, pay=self.pay)
 
 
-Step = Load | Recompute | Assign | SetRate | PayOpening
+@dataclass(frozen=True)
+class Redefine:
+    """A version of the program starts that knows these definition breaks and no others."""
+
+    breaks: Sequence[breaks.Break]
+
+    def __call__(self, lab: Lab) -> list[date]:
+        """Returns the days that were marked."""
+        lab.clock.instant += timedelta(seconds=1)
+        with lab.warehouse.connect() as connection:
+            days = breaks.sync(connection, self.breaks, lab.clock.now())
+        lab.told.breaks = frozenset(self.breaks)
+        return days
+
+
+Step = Load | Recompute | Assign | SetRate | PayOpening | Redefine
 
 
 @st.composite
@@ -218,8 +244,11 @@ def scripts(draw: st.DrawFn, *, paid: bool = False) -> list[Step]:
     assign_post = st.builds(Assign, st.none() | artists, post=st.sampled_from(posts))
     rate = st.builds(SetRate, artists, st.sampled_from(RATES), days)
     pay = st.builds(PayOpening, st.sampled_from(PAGES[:2]), st.booleans())
+    redefine = st.builds(Redefine, definition_breaks)
     tick = st.just(Recompute())
-    any_step = st.one_of(load, load, load, correction, tick, tick, assign_tag, assign_post, rate, pay)
-    first: list[Step] = [draw(load), draw(rate), draw(assign_tag)] if paid else []
+    any_step = st.one_of(load, load, load, correction, tick, tick, assign_tag, assign_post, rate, pay, redefine)
+    first: list[Step] = [draw(redefine)]
+    if paid:
+        first += [draw(load), draw(rate), draw(assign_tag)]
     size = draw(st.integers(1, 16))
     return first + draw(st.lists(any_step, min_size=(size + 1) // 2, max_size=size))

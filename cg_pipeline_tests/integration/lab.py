@@ -36,8 +36,8 @@ truncate quarantine, sync_logs, csv_files, stale_windows, artist_assignments, po
 CLEAR = """
 delete from quarantine; delete from sync_logs; delete from csv_files; delete from stale_windows;
 delete from artist_assignments; delete from post_versions; delete from royalty_lines; delete from royalty_rates;
-delete from snapshots; delete from deltas; delete from posts; delete from site_settings; delete from sites;
-delete from artists
+delete from snapshot_restatements; delete from snapshots; delete from deltas; delete from posts;
+delete from site_settings; delete from sites; delete from artists
 """
 
 

@@ -48,6 +48,8 @@ class Told:
     artist_of_tag: dict[str, str] = field(default_factory=dict)
     rates: dict[str, dict[date, Decimal]] = field(default_factory=dict)
     paying_sites: set[Site] = field(default_factory=set)
+    breaks: frozenset[tuple[str, str, date, str]] = frozenset()
+    """Platform, metric, the first day on which it means something else, and why."""
 
 
 @dataclass
@@ -173,12 +175,43 @@ class Reference:
     def _delta(self, post: str, days: Sequence[tuple[date, Seen]]) -> Row:
         """The last of these days compared with those before it, metric by metric."""
         *before, (day, seen) = days
-        bases = {name: self._base(post, metric, before) for name, metric in COUNTERS.items()}
+        broken = self.broken[post, day]
+        bases = {
+            name: None if metric in broken else self._base(post, metric, before) for name, metric in COUNTERS.items()
+        }
         row: Row = {name: _minus(seen.metrics.get(metric), bases[name]) for name, metric in COUNTERS.items()}
         row["base_views"] = bases["views_delta"] if "views" in seen.metrics else None
         row["growth_rate"] = _growth(row)
         row |= {"from_date": before[-1][0] if before else None, "to_date": day, "artist": self.artist_of(post)}
         return row | self._money(post, seen, before)
+
+    @cached_property
+    def broken(self) -> dict[tuple[str, date], list[str]]:
+        """The metrics that are not compared, per post and day."""
+        return {
+            (post, day): [
+                metric
+                for metric in sorted(COUNTERS.values())
+                if metric in seen.metrics and self._was_redefined(post, metric, days[:number], day)
+            ]
+            for post, days in self.history.items()
+            for number, (day, seen) in enumerate(days)
+        }
+
+    def _was_redefined(self, post: str, metric: str, before: Sequence[tuple[date, Seen]], day: date) -> bool:
+        """Whether a metric means something else on a day than when it was last known, or else the post last seen."""
+        known = [then for then, seen in before if metric in seen.metrics] or [then for then, _ in before]
+        breaks = [start for *what, start, _ in self.told.breaks if what == [post.partition("_")[0], metric]]
+        return any(then < start <= day for then in known[-1:] for start in breaks)
+
+    @cached_property
+    def breaks(self) -> dict[tuple[str, str, date], list[str]]:
+        """What the rows must say is not compared, where they say anything, per period, post and start of the window."""
+        found: dict[tuple[str, str, date], set[str]] = {}
+        for (post, day), metrics in self.broken.items():
+            for period, start in {"daily": day, **{name: first(day) for name, first in PERIODS.items()}}.items():
+                found.setdefault((period, post, start), set()).update(metrics)
+        return {key: sorted(metrics) for key, metrics in found.items() if metrics}
 
     def _base(self, post: str, metric: str, before: Sequence[tuple[date, Seen]]) -> int | None:
         for _, seen in reversed(before):

@@ -9,12 +9,21 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cg_pipeline.history import deltas
+from cg_pipeline.history import checks, deltas
+from cg_pipeline.history.breaks import Break
 from cg_pipeline.history.windows import Kind, start_of
 from cg_pipeline.royalties import accruals
-from cg_pipeline_tests.integration.histories import DAYS, Step, histories, orders, scripts
+from cg_pipeline_tests.integration.histories import (
+    DAYS,
+    Redefine,
+    Step,
+    definition_breaks,
+    histories,
+    orders,
+    scripts,
+)
 from cg_pipeline_tests.integration.lab import UTC_ZONE, Lab, Tables, differences, examples, expected
-from cg_pipeline_tests.integration.reference import COUNTERS, PERIODS, File
+from cg_pipeline_tests.integration.reference import COUNTERS, PERIODS, File, Reference
 from cg_pipeline_tests.integration.tables import row_versions, stored_tables
 
 LOS_ANGELES = ZoneInfo("America/Los_Angeles")
@@ -22,31 +31,38 @@ zones = st.sampled_from([UTC_ZONE, LOS_ANGELES])
 DELTAS = (Kind.DAILY, Kind.WEEKLY, Kind.MONTHLY, Kind.QUARTERLY)
 
 
-@given(told=histories(), zone=zones)
+@given(told=histories(), breaks=definition_breaks, zone=zones)
 @examples(30)
-def test_any_history_ends_in_what_the_reference_says(lab: Lab, told: dict[date, list[File]], zone: ZoneInfo) -> None:
+def test_any_history_ends_in_what_the_reference_says(
+    lab: Lab, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
+) -> None:
     lab.empty(zone)
+    Redefine(breaks)(lab)
     for day, files in told.items():
         lab.capture(day, *files)
     lab.recompute()
 
     assert not differences(lab.stored(), expected(lab.told))
+    assert _named(lab) == Reference(lab.told).breaks
 
 
-@given(data=st.data(), told=histories(), zone=zones)
+@given(data=st.data(), told=histories(), breaks=definition_breaks, zone=zones)
 @examples(30)
-def test_the_order_in_which_days_arrive_does_not_matter(
-    lab: Lab, data: st.DataObject, told: dict[date, list[File]], zone: ZoneInfo
+def test_the_order_in_which_days_and_breaks_become_known_does_not_matter(
+    lab: Lab, data: st.DataObject, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
 ) -> None:
     def run(steps: Iterable[Step]) -> dict[str, list[str]]:
         lab.empty(zone)
+        Redefine([])(lab)
         for step in steps:
             step(lab)
         lab.recompute()
         return stored_tables(lab.warehouse)
 
-    in_order = run(data.draw(orders(told, shuffle=False)))
-    shuffled = run(data.draw(orders(told)))
+    in_order = run([Redefine(breaks), *data.draw(orders(told, shuffle=False))])
+    steps = data.draw(orders(told))
+    steps.insert(data.draw(st.integers(0, len(steps))), Redefine(breaks))
+    shuffled = run(steps)
 
     assert shuffled == in_order
     assert not differences(lab.stored(), expected(lab.told))
@@ -55,7 +71,8 @@ def test_the_order_in_which_days_arrive_does_not_matter(
 @given(script=scripts(), zone=zones)
 @examples(60)
 def test_what_is_not_marked_stale_is_right_at_any_time(lab: Lab, script: Sequence[Step], zone: ZoneInfo) -> None:
-    """Late files, corrections, withdrawals, assignments, rates and settings, with recomputation in between."""
+    """Late files, corrections, withdrawals, assignments, rates, settings and definition breaks, with recomputation in
+    between."""
     lab.empty(zone)
     for number, step in enumerate(script):
         step(lab)
@@ -64,6 +81,30 @@ def test_what_is_not_marked_stale_is_right_at_any_time(lab: Lab, script: Sequenc
 
     assert not lab.unsound()
     assert not lab.stale()
+    assert _named(lab) == Reference(lab.told).breaks
+
+
+@given(told=histories(), breaks=definition_breaks, zone=zones)
+@examples(30)
+def test_deltas_telescope_between_breaks_and_without_them_are_as_if_there_had_been_none(
+    lab: Lab, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
+) -> None:
+    lab.empty(zone)
+    Redefine([])(lab)
+    for day, files in told.items():
+        lab.capture(day, *files)
+    lab.recompute()
+    before = stored_tables(lab.warehouse)
+
+    Redefine(breaks)(lab)
+    assert not lab.unsound()
+    lab.recompute()
+    assert not differences(lab.stored(), expected(lab.told))
+    assert not _broken_invariants(lab)
+
+    Redefine([])(lab)
+    lab.recompute()
+    assert stored_tables(lab.warehouse) == before
 
 
 @given(told=histories(), again=st.sampled_from(["rebuilt", "loaded twice"]))
@@ -164,6 +205,26 @@ def _assert_sums(stored: Tables) -> None:
             for name in names:
                 known = [row[name] for row in rows if row[name] is not None]
                 assert stored[period][key][name] == (sum(known) if known else None)
+
+
+def _named(lab: Lab) -> dict[tuple[str, str, date], list[str]]:
+    """What the rows say is not compared, where they say anything."""
+    rows = lab.rows("select period::text, post_id, period_start, breaks from deltas where breaks is not null")
+    return {(row["period"], row["post_id"], row["period_start"]): row["breaks"] for row in rows}
+
+
+def _broken_invariants(lab: Lab) -> list[Any]:
+    """What the checks find in windows of every kind, each by itself and all together."""
+    subject = checks.Subject(lab.told.zone)
+    questions = [("telescoping", kind) for kind in Kind] + [("sums", kind) for kind in DELTAS if kind != Kind.DAILY]
+    with lab.warehouse.connect() as connection:
+        return [
+            (name, kind, first, row)
+            for name, kind in questions
+            for starts in [_windows(kind)]
+            for first, last in [(starts[0], starts[-1]), *zip(starts, starts, strict=True)]
+            for row in checks.ask(connection, name, kind, first, last, subject).rows
+        ]
 
 
 def _money(amount: Decimal | None) -> Decimal:

@@ -77,6 +77,27 @@ def test_every_export_loads_whole_and_gives_the_counters_of_the_world(
         assert {name: row[name] for name in told} == {name: getattr(seen, of) for name, of in told.items()}, post_id
 
 
+def test_an_export_that_names_a_connected_account_by_its_username_is_of_its_site(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    account, inbox = WORLD.accounts["tiktok"][0], Inbox(str(tmp_path / "inbox"))
+    inbox.create()
+    with warehouse.connect() as connection:
+        site = sites.add(connection, "tiktok", account.platform_id, account.name, account.username)
+        connection.execute("update sites set access_token = 'x'")
+        name, content = next(
+            (name, text)
+            for name, text in exports_of(WORLD, NOW).items()
+            if name.startswith(f"tiktok_{account.username}")
+        )
+        (tmp_path / name).write_bytes(content)
+        csv_files.tell(connection, inbox, DAY, [inbox.put(tmp_path / name, DAY)], None, NOW)
+    load_day(warehouse, inbox, DAY, config.load({"CG_HOME": str(tmp_path)}), FixedClock(NOW))
+    with warehouse.connect() as connection:
+        owners = connection.execute("select distinct site_id from snapshots").fetchall()
+        assert owners == connection.execute("select id as site_id from sites").fetchall() == [{"site_id": site.id}]
+
+
 def test_money_is_in_the_channels_currency_and_unknown_where_nothing_is_paid(
     loaded: list[FileReport], warehouse: Warehouse
 ) -> None:

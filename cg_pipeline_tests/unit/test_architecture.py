@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": {"warehouse"},
     "royalties": {"warehouse", "history"},
     "webhooks": {"warehouse", "security", "capture"},
-    "pipeline": {"warehouse", "capture"},
+    "pipeline": {"warehouse", "capture", "history", "platforms"},
     "resources": {"pipeline"},
     "partitions": {"history"},
     "defs": {

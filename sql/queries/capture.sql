@@ -133,6 +133,16 @@ select max(file_number), (array_agg(line order by file_number desc))[1], true, n
 from parts
 group by post_id
 
+-- name: recognize_usernames
+-- Exports that only name an account by its username (TikTok Studio): it is the connected site's, unless it has been a site
+-- of its own before.
+update staging t
+set page_id = s.platform_id
+from sites s
+where s.platform = t.platform and s.access_token is not null and lower(s.platform_username) = lower(t.page_id)
+  and s.platform_id <> t.page_id
+  and not exists (select from sites o where o.platform = t.platform and o.platform_id = t.page_id)
+
 -- name: create_staged_pages
 -- The pages of the staged rows, per file.
 create temporary table staged_pages on commit drop as
@@ -208,8 +218,11 @@ select count(*) as staged, count(t.post_id) as matched,
 from staging s left join snapshots t on %(found)s and t.post_id = s.post_id and t.snapshot_date = %(day)s
 
 -- name: create_touched
--- The posts whose snapshot of the day is written or removed.
-create temporary table touched (post_id text not null, site_id uuid, removed boolean not null default false) on commit drop
+-- The posts whose snapshot of the day is written or removed, and by which sync log. former: where the day is closed, the
+-- columns as they were; a statement that changes rows still reads them so.
+create temporary table touched (
+    post_id text not null, site_id uuid, log_id uuid, former jsonb, removed boolean not null default false
+) on commit drop
 
 -- name: count_touched
 select count(*) as count from touched
@@ -311,9 +324,9 @@ with merged as (
     from staging s
     join staged_logs l using (platform, page_id, file_number)
     where not %(matched)s or not exists (select from snapshots t where t.post_id = s.post_id and t.snapshot_date = %(day)s)
-    returning post_id, site_id
+    returning post_id, site_id, sync_log_id
 )
-insert into touched select post_id, site_id from merged
+insert into touched select post_id, site_id, sync_log_id from merged
 
 -- name: overwrite_snapshots
 -- What the source knows replaces what it said before, where no other source tells of the row. When a day is rebuilt, nothing
@@ -383,9 +396,11 @@ with changed as (
            -- The cheap comparison first: most rows that are read again are the same in all.
            or t.raw_data <> s.raw and t.raw_data -> %(source)s::text is distinct from s.raw -> %(source)s::text
               and (%(replace)s or not coalesce(t.raw_data -> %(source)s::text, '{}') @> (s.raw -> %(source)s::text)))
-    returning t.post_id, t.site_id
+    returning t.post_id, t.site_id, l.id as log_id
 )
-insert into touched select post_id, site_id from changed
+insert into touched
+select c.post_id, c.site_id, c.log_id, to_jsonb(f) - '{id,post_id,snapshot_date,raw_data,layers}'::text[]
+from changed c left join snapshots f on %(is_closed)s and f.post_id = c.post_id and f.snapshot_date = %(day)s
 
 -- name: combine_snapshots
 -- Rows of which several sources tell: the layer of this source is changed or taken back, and the row is what the layers say,
@@ -439,14 +454,17 @@ with told as (
     from folded f
     where t.post_id = f.post_id and t.snapshot_date = %(day)s
       and (t.layers, t.raw_data) is distinct from (f.layers, f.raw_data)
-    returning t.post_id, t.site_id
+    returning t.post_id, t.site_id, f.log_id
 )
-insert into touched select post_id, site_id from changed
+insert into touched
+select c.post_id, c.site_id, c.log_id, to_jsonb(f) - '{id,post_id,snapshot_date,raw_data,layers}'::text[]
+from changed c left join snapshots f on %(is_closed)s and f.post_id = c.post_id and f.snapshot_date = %(day)s
 
 -- name: withdraw_snapshots
 -- When a day is rebuilt: the posts that no file of the day has any more. What other sources tell of them stays.
 with gone as (
-    select t.post_id, t.site_id, t.layers is null as alone
+    select t.post_id, t.site_id, t.layers is null as alone,
+           case when %(is_closed)s then to_jsonb(t) - '{id,post_id,snapshot_date,raw_data,layers}'::text[] end as former
     from snapshots t
     where t.snapshot_date = %(day)s
       and (t.data_source = %(source)s::data_source and t.layers is null or t.layers ? %(source)s::text)
@@ -466,7 +484,7 @@ with gone as (
         limit 1
     ) as v
 )
-insert into touched select post_id, site_id, true from gone where alone
+insert into touched select post_id, site_id, %(log_id)s, former, true from gone where alone
 
 -- name: write_sync_logs
 insert into sync_logs (id, site_id, sync_type, status, snapshot_date, csv_file_id, started_at, completed_at, records_processed)

@@ -73,8 +73,8 @@ order by token_expiry
 
 -- name: telescoping
 -- Posts whose daily deltas in the window, with the opening balances, are not the last known value in it minus the last known
--- value before it. Computed from the snapshots alone, by another way than the deltas were. Posts of days that wait to be
--- recomputed are passed over.
+-- value before it; views era by era, as their definition breaks them. Computed from the snapshots alone, by another way than
+-- the deltas were. Posts of days that wait to be recomputed are passed over.
 with waiting as materialized (
     select window_start as day from stale_windows
     where kind = 'daily' and window_start >= %(first)s and window_start < %(end)s
@@ -132,28 +132,53 @@ with waiting as materialized (
                           and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s) then 0
                     else m.first end as opening
     ) as o
+), eras as (
+    -- Days between which a platform's views mean the same.
+    select platform, first_day, lead(first_day, 1, 'infinity') over (partition by platform order by first_day) as next_era
+    from (
+        select platform, first_day from definition_breaks where metric = 'views'
+        union all
+        select unnest(enum_range(null::platform)), '-infinity'
+    ) as starts_of_eras
 ), views_in as (
-    select distinct on (post_id) post_id, views as last, first_value(views) over (partition by post_id order by snapshot_date) as first
-    from known
-    where views is not null
-    order by post_id, snapshot_date desc
+    select distinct on (post_id, e.first_day) post_id, e.first_day as era, k.views as last,
+           first_value(k.views) over w as first, first_value(k.snapshot_date) over w as known_from,
+           e.first_day = min(e.first_day) over (partition by post_id) as is_first
+    from known k
+    join posts p using (post_id)
+    join eras e on e.platform = p.platform and k.snapshot_date >= e.first_day and k.snapshot_date < e.next_era
+    where k.views is not null
+    window w as (partition by post_id, e.first_day order by k.snapshot_date)
+    order by post_id, e.first_day, k.snapshot_date desc
 ), views_delta as (
     select post_id, sum(views_delta) as booked
     from deltas
     where period = 'daily' and period_start >= %(first)s and period_start < %(end)s and views_delta is not null
     group by post_id
-), views as (
-    select post_id, v.last - coalesce(b.views, case when f.from_zero then 0 else v.first end) as expected, coalesce(d.booked, 0) as booked
+), views_expected as (
+    select v.post_id, sum(v.last - o.opening) as expected
     from views_in v
-    full join views_delta d using (post_id)
     left join starts f using (post_id)
     left join lateral (
-        select views
+        select views, snapshot_date
         from snapshots s
-        where s.post_id = v.post_id and s.views is not null and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s
+        where v.is_first and s.post_id = v.post_id and s.views is not null
+          and s.snapshot_date < %(first)s and s.snapshot_date >= %(first_day)s
         order by s.snapshot_date desc
         limit 1
     ) as b on true
+    cross join lateral (
+        -- Where nothing was known before, 0 stands at the snapshot before, which must lie in the era if there is one.
+        select case when b.snapshot_date >= v.era then b.views
+                    when v.is_first and b.views is null and f.from_zero and (v.era = '-infinity' or coalesce((
+                        select max(s.snapshot_date) from snapshots s
+                        where s.post_id = v.post_id and s.snapshot_date < v.known_from
+                          and s.snapshot_date >= %(first_day)s) >= v.era, true)) then 0
+                    else v.first end as opening
+    ) as o
+    group by v.post_id
+), views as (
+    select post_id, expected, coalesce(booked, 0) as booked from views_expected full join views_delta using (post_id)
 ), broken as (
     select post_id, 'earnings in ' || currency as metric, expected::text, booked::text from money where expected is distinct from booked
     union all
@@ -185,10 +210,17 @@ with longer as (
            sum(d.reach_delta) as reach, sum(d.seconds_viewed_delta) as seconds, sum(d.qualified_views_delta) as qualified
     from windows w join deltas d on d.period = 'daily' and d.period_start >= w.start and d.period_start < w.period_end
     group by w.start, d.post_id
+), named as (
+    select w.start, d.post_id, array_agg(distinct metric order by metric) as breaks
+    from windows w join deltas d on d.period = 'daily' and d.period_start >= w.start and d.period_start < w.period_end
+    cross join unnest(d.breaks) as metric
+    where d.breaks is not null
+    group by w.start, d.post_id
 )
 select coalesce(l.post_id, d.post_id) as post_id, coalesce(l.period_start, d.start) as period_start
 from longer l
 full join days d on d.post_id = l.post_id and d.start = l.period_start
+left join named n on n.post_id = l.post_id and n.start = l.period_start
 where not exists (
         select from stale_windows w
         where w.kind in ('daily', %(kind)s)
@@ -200,7 +232,7 @@ where not exists (
       (d.views::bigint, d.reactions::bigint, d.comments::bigint, d.shares::bigint, d.impressions::bigint, d.reach::bigint,
        d.seconds::bigint, d.qualified::bigint)
    or d.currencies < 2 and (l.earnings_delta, l.opening_earnings) is distinct from (d.earnings, d.opening)
-   or l.post_id is null or d.post_id is null)
+   or l.breaks is distinct from n.breaks or l.post_id is null or d.post_id is null)
 order by 2, 1
 
 -- name: tie_out
@@ -241,3 +273,10 @@ select s.platform, s.name as site, c.day, c.posts_published, c.posts_announced
 from webhook_coverage c join sites s on s.id = c.site_id
 where c.day >= %(first)s and c.day < %(end)s and c.posts_announced < c.posts_published
 order by c.day, s.platform, s.name
+
+-- name: missing_days
+-- Days of connected sites that were not captured: waiting to be repaired, or lost.
+select g.day, s.platform, s.name as site, g.state, g.attempts, g.reason
+from capture_gaps g join sites s on s.id = g.site_id
+where g.day >= %(first)s and g.day < %(end)s and g.state <> 'repaired'
+order by g.day, s.platform, s.name

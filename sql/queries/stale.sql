@@ -102,3 +102,28 @@ order by first_marked_at, kind, window_start
 update stale_windows
 set requested_at = %(now)s, attempts = attempts + 1
 where kind = %(kind)s and window_start between %(first)s and %(last)s
+
+-- name: days_at_break
+-- The days on which a definition break decides about a delta: of each post that was seen before it, the first day with the
+-- metric from it on.
+select distinct known.day
+from posts p
+cross join lateral (
+    select s.snapshot_date as day
+    from snapshots s
+    where s.post_id = p.post_id and s.snapshot_date >= %(first_day)s
+      and case %(metric)s::text
+              when 'lifetime_qualified_views' then s.lifetime_qualified_views
+              when 'lifetime_seconds_viewed' then s.lifetime_seconds_viewed
+              when 'views' then s.views
+              when 'reactions' then s.reactions
+              when 'comments' then s.comments
+              when 'shares' then s.shares
+              when 'impressions' then s.impressions
+              when 'reach' then s.reach
+          end is not null
+    order by s.snapshot_date
+    limit 1
+) as known
+where p.platform = %(platform)s::platform
+  and exists (select from snapshots b where b.post_id = p.post_id and b.snapshot_date < %(first_day)s)
