@@ -7,8 +7,8 @@ import dagster as dg
 
 from cg_pipeline.resources import PipelineResource
 
-# Its assets have two backfill policies. A refresh has one day, so the smaller one, which Dagster takes, is right.
-warnings.filterwarnings("ignore", message="Asset job refresh_")
+# Their assets have two backfill policies. They run for one day, so the smaller one, which Dagster takes, is right.
+warnings.filterwarnings("ignore", message="Asset job (refresh_|capture_all)")
 
 
 @dg.definitions

@@ -15,14 +15,17 @@ from uuid import UUID
 
 from cg_pipeline import progress
 from cg_pipeline.capture.access import ConnectedSite, Platforms, connected_sites
-from cg_pipeline.capture.asof import require_as_of
+from cg_pipeline.capture.asof import ALTERNATIVES, require_as_of
 from cg_pipeline.capture.site_day import SiteCapture, SiteReplay, SiteReport
-from cg_pipeline.errors import NotFound
+from cg_pipeline.errors import NotAsOf, NotFound
 from cg_pipeline.platforms.connectors import connector
 from cg_pipeline.platforms.contract import Connector
 from cg_pipeline.warehouse.database import Connection
 from cg_pipeline.warehouse.migrate import ensure_partitions
 from cg_pipeline.warehouse.sql import query
+
+MISSING = "missing"
+"""The status of a site in the report of a closed day of which nothing is stored, and nobody can be asked."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PlatformReport:
     @property
     def incomplete(self) -> list[SiteReport]:
         """The sites of which something is missing."""
-        return [site for site in self.sites if site.status in {"partial", "failed"}]
+        return [site for site in self.sites if site.status in {"partial", "failed", MISSING}]
 
 
 def capture_platform(platforms: Platforms, platform: str, day: date, scope: Scope | None = None) -> PlatformReport:
@@ -173,6 +176,42 @@ def replay_platform(platforms: Platforms, platform: str, day: date, scope: Scope
     with platforms.warehouse.connect() as connection:
         _look_at(connection, report)
     report.seconds = round(perf_counter() - began, 3)
+    return report
+
+
+def bring_in_line(platforms: Platforms, platform: str, day: date, scope: Scope | None = None) -> PlatformReport:
+    """Capture the day; where the platform can no longer tell of it, restore it from the answers that are stored.
+
+    Raises what `capture_platform` raises; NotAsOf only where no answers of the sites are stored either.
+    """
+    wanted = scope or Scope()
+    try:
+        return capture_platform(platforms, platform, day, wanted)
+    except NotAsOf:
+        with platforms.warehouse.connect() as connection:
+            sites = connected_sites(connection, platform, wanted.sites)
+            stored = restorable_days(connection, [site.id for site in sites], day, day)
+        if wanted.posts or not stored:
+            raise
+    return _restore(platforms, platform, day, sites, {site_id for site_id, _ in stored})
+
+
+def restorable_days(connection: Connection, sites: Sequence[UUID], first: date, last: date) -> set[tuple[UUID, date]]:
+    """The days of sites that can be restored: answers of a full capture that landed are stored."""
+    values = {"sites": list(sites), "first": first, "last": last}
+    return {(row["site_id"], row["day"]) for row in connection.execute(query("backfill.restorable_days"), values)}
+
+
+def _restore(
+    platforms: Platforms, platform: str, day: date, sites: Sequence[ConnectedSite], stored: set[UUID]
+) -> PlatformReport:
+    """Replay the sites of which answers are stored; of the others nothing is written, and the report says so."""
+    kept = [str(site.id) for site in sites if site.id in stored]
+    report = replay_platform(platforms, platform, day, Scope(kept))
+    message = (
+        f"Nothing is stored of {day}, and {platform} only tells today's counters: nothing was written. {ALTERNATIVES}"
+    )
+    report.sites += [SiteReport(site.name, MISSING, message) for site in sites if site.id not in stored]
     return report
 
 

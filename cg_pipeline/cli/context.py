@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from cg_pipeline.capture.backfill import Run
 from cg_pipeline.clock import today
 from cg_pipeline.errors import ConfigError
 from cg_pipeline.history.stale import RangeRun
@@ -42,6 +43,13 @@ def capture_platform(platform: str, day: date, config: dict[str, object]) -> Non
     from cg_pipeline.defs import run  # noqa: PLC0415  likewise
 
     run.capture_platform(platform, day, config)
+
+
+def backfill(planned: Run) -> None:
+    """Do one run of a backfill by Dagster's job."""
+    from cg_pipeline.defs import run  # noqa: PLC0415  likewise
+
+    run.backfill(planned)
 
 
 def refresh_stale(pipeline: Pipeline, before_run: Callable[[RangeRun], None]) -> list[RangeRun]:

@@ -8,6 +8,7 @@ import typer
 
 from cg_pipeline.cli import (
     artist,
+    backfill,
     capture,
     csv,
     db,
@@ -43,6 +44,7 @@ app.add_typer(capture.app, name="capture")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(deltas.app, name="deltas")
 app.add_typer(royalties.app, name="royalties")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(explain.app, name="explain")
 app.add_typer(history.app, name="history")
 app.add_typer(gaps.app, name="gaps")

@@ -1,7 +1,7 @@
 """The assets that the platforms fill, a pair for each, from one pass. How a site is captured is in `capture`."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,9 +9,10 @@ from pydantic import Field
 
 from cg_pipeline import partitions
 from cg_pipeline.capture.access import Platforms
-from cg_pipeline.capture.platform_day import PlatformReport, Scope, capture_platform, replay_platform
+from cg_pipeline.capture.platform_day import PlatformReport, Scope, bring_in_line, replay_platform
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.defs.reporting import OWNERS, logged_progress, new_features, table, table_schema
+from cg_pipeline.history import gaps
 from cg_pipeline.platforms.connectors import connector
 from cg_pipeline.platforms.contract import AsOf
 from cg_pipeline.resources import PipelineResource
@@ -25,7 +26,11 @@ Sites are read side by side; each lands whole or not at all. One that fails, wai
 partial and says why; the others land. Materializing again asks only the sites that are not complete. {as_of}
 """
 DATED = "Any past day can be captured: the platform can be asked for the counters up to a day."
-NOW_ONLY = "Only the open day, and shortly after midnight the day before, can be captured: the platform only knows now."
+NOW_ONLY = (
+    "Only the open day, and shortly after midnight the day before, can be captured: the platform only knows now. Any "
+    "other day is restored from the answers stored then; of a site without them nothing is written: it is missing."
+)
+AROUND = timedelta(days=15)  # the calendar shows so many days before and after
 
 
 class PlatformConfig(dg.Config):
@@ -43,7 +48,7 @@ class PlatformConfig(dg.Config):
         """Do what was configured."""
         if self.webhooks:
             return refresh(platforms, platform, day, self.webhooks)
-        work = replay_platform if self.replay else capture_platform
+        work = replay_platform if self.replay else bring_in_line
         return work(platforms, platform, day, Scope(self.sites, self.posts, self.again))
 
 
@@ -75,8 +80,9 @@ def capture_assets(platform: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PlatformConfig, pipeline: PipelineResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         (day,) = partitions.days(context)
+        opened = pipeline.open()
         with logged_progress(context):
-            report = config.run(pipeline.open().platforms, platform, day)
+            report = config.run(opened.platforms, platform, day)
         for site in report.incomplete:
             context.log.warning("%s is %s. %s", site.site, site.status, site.message)
         for metric in report.retired:
@@ -88,6 +94,7 @@ def capture_assets(platform: str) -> dg.AssetsDefinition:
                 **_metadata(report),
                 "dagster/partition_row_count": report.rows_of_day,
                 "snapshots_changed": sum(site.changed for site in report.sites),
+                "calendar": table(gaps.calendar(opened.warehouse, day - AROUND, day + AROUND, platform), most=500),
                 "retired_metrics": table(report.retired),
                 "preview": table(report.preview),
             },

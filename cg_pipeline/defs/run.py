@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from cg_pipeline import partitions
+from cg_pipeline.capture.backfill import Means, Run
 from cg_pipeline.defs import jobs
 from cg_pipeline.errors import CgError
 from cg_pipeline.history import stale
@@ -37,6 +39,16 @@ def capture_platform(platform: str, day: date, config: dict[str, Any]) -> None:
     _execute(f"capture_{platform}", ops, partition_key=day.isoformat())
 
 
+def backfill(run: Run) -> None:
+    """Do one run of a backfill by the job of its source. Raises what the pipeline raises."""
+    if run.means is Means.LOAD:
+        config = {"ops": {"csv_capture": {"config": {"reload": run.again}}}}
+        _execute("capture_csv", config, tags=partitions.range_tags(run.first, run.last))
+    else:
+        sites = [str(site.connected.id) for site in run.sites]
+        capture_platform(run.source, run.first, {"sites": sites, "again": run.again})
+
+
 def refresh_stale(pipeline: Pipeline, before_run: Callable[[RangeRun], None] = lambda _run: None) -> list[RangeRun]:
     """Run what the sensor of stale windows would request, at once, until nothing waits. Returns the runs."""
     done = []
@@ -63,6 +75,8 @@ def _execute(
             job.execute_in_process(
                 run_config={**QUIET, **(config or {})}, instance=instance, tags={**LOCATION, **(tags or {})}, **options
             )
+    except DagsterExecutionInterruptedError as interrupt:
+        raise KeyboardInterrupt from interrupt
     except dg.DagsterError as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, CgError):

@@ -40,7 +40,8 @@ delete from snapshots
 where snapshot_date = '2026-03-28' and post_id in ('facebook_550000100000001', 'facebook_550000100000002');
 """
 HARMED = ("facebook", "thin_captures")  # of the platforms' own checks: the exports are of Facebook pages
-IMPOSSIBLE = {"repeated_keys"}  # while the primary key stands
+# Not by damage to rows: the primary key stands; neither webhooks nor connected sites are in this history.
+IMPOSSIBLE = {"repeated_keys", "missed_webhooks", "missing_days"}
 
 # Adds one view to every delta that is written.
 FALSIFY = """

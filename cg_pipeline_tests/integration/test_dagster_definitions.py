@@ -42,6 +42,7 @@ ASSETS = {
     "deltas/weekly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/monthly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
     "deltas/quarterly": ("history", "postgres", 100, ["deltas/daily"], {"sums": BLOCKING}),
+    "history/gaps": ("history", "postgres", 100, SNAPSHOTS, {"missing_days": WARNING}),
     "webhooks/coverage": (
         "webhooks",
         "postgres",
@@ -67,12 +68,14 @@ JOBS = {
     "deltas_monthly": ["deltas/monthly"],
     "deltas_quarterly": ["deltas/quarterly"],
     "royalties_accruals": ["royalties/accruals"],
+    "show_gaps": ["history/gaps"],
     "compare_coverage": ["webhooks/coverage"],
     "webhook_upkeep": [],
 }
 SENSORS = {
     "csv_inbox": ({"capture_csv"}, 30),
     "stale_windows": ({name for name in JOBS if name.startswith(("deltas_", "royalties_"))}, 30),
+    "gap_sentinel": ({"show_gaps", *(f"capture_{name}" for name in PLATFORMS)}, 300),
     "webhook_rerun_sensor": ({f"refresh_{name}" for name in PLATFORMS}, 10),
     "webhook_retry_sensor": ({"refresh_facebook"}, 30),
 }
