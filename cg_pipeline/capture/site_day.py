@@ -35,7 +35,8 @@ class SiteReport:
     """How the capture of one site ended.
 
     `status`: completed; fresh (it was done already); partial (it goes on by itself when it is run again later); failed
-    (a person is needed); paused (nobody wants it); missing (nothing is stored of a day that is over). Of a site that is not completed nothing has landed.
+    (a person is needed); paused (nobody wants it); missing (nothing is stored of a day that is over). Of a site that is
+    not completed nothing has landed.
     """
 
     site: str
