@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import typer
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from cg_pipeline import config
 from cg_pipeline.cli.main import app
+from cg_pipeline.config import PLATFORMS
 from cg_pipeline.sandbox import exports
 from cg_pipeline.warehouse.database import Addresses, Warehouse
 from cg_pipeline_tests.e2e.conftest import cg
@@ -38,6 +40,14 @@ ROYALTIES = [
     {"2026-04-01", "USD", "(suspense: no artist)", "17.81"},
     {"2026-04-01", "USD", "(suspense: no rate)", "24.47"},
 ]
+# What commands must be told that print JSON.
+ARGUMENTS = {
+    "cg capture status": "facebook",
+    "cg backfill plan": "--platform csv --from 2026-03-28 --to 2026-03-30 --quick",
+    "cg explain delta": "facebook_550000100000001 daily 2026-03-28",
+    "cg explain royalty": "(suspense) 2026-03",
+    "cg history known": "--day 2026-03-28 --on 2026-04-30",
+}
 DELTAS = [
     {"2026-04-05", "Northern Lights", "USD", "3.92", "2,178"},
     {"2026-03-01", "Northern Lights", "USD", "14.02", "30.29", "7,790"},  # the older post is an opening balance only
@@ -145,9 +155,10 @@ def test_a_row_that_is_put_aside_is_named(tmp_path: Path, server_folder: Path) -
 def test_what_scripts_read_is_json_with_amounts_as_text(demo_home: Path, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("video_id,title,view_count\n1,One,3\n")
     known = {name for name, command in all_commands().items() if any("--json" in each.opts for each in command.params)}
+    assert ARGUMENTS.keys() < known
     asked: dict[str, Any] = {}
     for command in sorted(known):
-        given = {"cg csv inspect": [str(tmp_path / "table.csv")], "cg capture status": ["facebook"]}.get(command, [])
+        given = {**ARGUMENTS, "cg csv inspect": str(tmp_path / "table.csv")}.get(command, "").split()
         done = cg(demo_home, *command.split()[1:], *given, "--json")
         assert done.returncode == 0, f"{command}: {done.stderr}"
         asked[command] = json.loads(done.stdout)
@@ -158,6 +169,7 @@ def test_what_scripts_read_is_json_with_amounts_as_text(demo_home: Path, tmp_pat
     assert {row["name"] for row in asked["cg site list"]} >= {"Harbor Sounds", "Northern Lights"}
     assert asked["cg csv inspect"]["rows"] == 1
     assert {row["rate_pct"] for row in asked["cg artist list"]} == {"75.0000", "62.5000", None}
+    assert {row["site"] for row in asked["cg history known"]} >= {"Harbor Sounds", "Northern Lights"}
 
 
 def test_every_command_has_help_and_is_named_in_the_readme() -> None:
@@ -229,3 +241,54 @@ def test_a_home_that_cannot_be_made_is_named() -> None:
     done = cg(Path("/dev/null/home"), "init")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "/dev/null/home" in done.stderr
+
+
+# webhooks, whose events were processed by the demo's own daemon
+
+
+@pytest.fixture(scope="module")
+def events(demo_home: Path) -> list[dict[str, Any]]:
+    done = cg(demo_home, "webhook", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def test_the_demo_has_processed_one_event_of_each_platform(events: list[dict[str, Any]]) -> None:
+    assert sorted(event["platform"] for event in events) == sorted(PLATFORMS)
+    assert {event["status"] for event in events} == {"processed"}
+
+
+def test_events_are_listed_by_filters(demo_home: Path, events: list[dict[str, Any]]) -> None:
+    done = cg(demo_home, "webhook", "list", "--platform", "threads", "--status", "processed", "--json")
+    assert [event["platform"] for event in json.loads(done.stdout)] == ["threads"]
+    assert "No such webhook event" in cg(demo_home, "webhook", "list", "--type", "nothing%").stdout
+    assert "No such webhook event" in cg(demo_home, "webhook", "list", "--until", "2026-01-01").stdout
+    unknown = cg(demo_home, "webhook", "list", "--site", "Nobody")
+    assert (unknown.returncode, 'There is no site "Nobody"' in unknown.stderr) == (1, True)
+
+
+def test_an_event_is_shown_with_its_payload_and_its_run(demo_home: Path, events: list[dict[str, Any]]) -> None:
+    (facebook,) = (event for event in events if event["platform"] == "facebook")
+    shown = json.loads(cg(demo_home, "webhook", "show", facebook["id"]).stdout)
+    assert shown["payload"]["field"] == "feed"
+    assert shown["run"].startswith("webhooks:facebook:")
+    missing = cg(demo_home, "webhook", "show", str(uuid4()))
+    assert (missing.returncode, "There is no webhook event" in missing.stderr) == (1, True)
+
+
+def test_what_is_processed_is_neither_buried_nor_retried(demo_home: Path, events: list[dict[str, Any]]) -> None:
+    buried = cg(demo_home, "webhook", "bury", events[0]["id"], "--reason", "a test")
+    assert "It does not wait: nothing was changed." in buried.stdout
+    assert "0 events are tried again." in cg(demo_home, "webhook", "retry", events[0]["id"]).stdout
+
+
+def test_a_replay_says_which_events_it_means(demo_home: Path) -> None:
+    refused = cg(demo_home, "webhook", "replay")
+    assert (refused.returncode, "Say which events" in refused.stderr) == (2, True)
+    assert "0 of 0 events" in cg(demo_home, "webhook", "replay", "--type", "nothing%").stdout
+
+
+def test_a_secret_is_never_an_argument(demo_home: Path) -> None:
+    refused = cg(demo_home, "webhook", "secret", "Waves Sounds")
+    assert (refused.returncode, "The secret is missing" in refused.stderr) == (1, True)
