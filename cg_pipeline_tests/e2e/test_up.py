@@ -84,8 +84,7 @@ def test_a_file_in_the_inbox_becomes_deltas_by_itself_and_stopping_leaves_no_pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize(("sign", "processes"), [(signal.SIGTERM, 2), (signal.SIGINT, 4)])
 def test_stopping_while_it_starts_leaves_no_process(server_folder: Path, sign: int, processes: int) -> None:
     up = Up(server_folder)
     up.wait_for(lambda: len(up.descendants()) >= processes, 120)

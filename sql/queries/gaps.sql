@@ -116,3 +116,12 @@ where (%(platform)s::text is null or s.platform::text = %(platform)s)
   and (s.access_token is not null or exists (select from capture_gaps where site_id = s.id))
 group by s.id
 order by s.platform, s.name, s.id
+
+-- name: repairs
+-- How many gaps are known, and how many of them were requested and have not been captured yet.
+select count(*) as known,
+       count(*) filter (where g.state = 'requested' and not exists (
+           select from sync_logs l
+           where l.site_id = g.site_id and l.snapshot_date = g.day and l.status = 'completed' and l.scope is null
+       )) as under_way
+from capture_gaps g
