@@ -39,6 +39,13 @@ def pytest_configure() -> None:
     os.environ["CG_HOME"] = "/dev/null/no-installation"  # cannot be made: each test names its own
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute."""
+    for item in items:
+        file = item.path.stem
+        item.add_marker(pytest.mark.xdist_group("demo" if file in {"test_cli", "test_ui"} else file))
+
+
 def pytest_report_header() -> str:
     """Which PostgreSQL the tests use; never starts one."""
     address = os.environ.get(SERVER)

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from cg_pipeline import config
 from cg_pipeline.cli.main import app
+from cg_pipeline.clock import SystemClock
 from cg_pipeline.config import PLATFORMS
 from cg_pipeline.sandbox import exports
 from cg_pipeline.warehouse.database import Addresses, Warehouse
@@ -40,6 +42,7 @@ ROYALTIES = [
     {"2026-04-01", "USD", "(suspense: no artist)", "17.81"},
     {"2026-04-01", "USD", "(suspense: no rate)", "24.47"},
 ]
+LAST_EVENING = datetime.combine(exports.LAST_DAY, time(18), UTC) + timedelta(days=1)
 # What commands must be told that print JSON.
 ARGUMENTS = {
     "cg capture status": "facebook",
@@ -156,10 +159,11 @@ def test_what_scripts_read_is_json_with_amounts_as_text(demo_home: Path, tmp_pat
     (tmp_path / "table.csv").write_text("video_id,title,view_count\n1,One,3\n")
     known = {name for name, command in all_commands().items() if any("--json" in each.opts for each in command.params)}
     assert ARGUMENTS.keys() < known
+    shift = str(round((LAST_EVENING - SystemClock().now()).total_seconds()))  # when the demo ended
     asked: dict[str, Any] = {}
     for command in sorted(known):
         given = {**ARGUMENTS, "cg csv inspect": str(tmp_path / "table.csv")}.get(command, "").split()
-        done = cg(demo_home, *command.split()[1:], *given, "--json")
+        done = cg(demo_home, *command.split()[1:], *given, "--json", CG_CLOCK_SHIFT_SECONDS=shift)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         asked[command] = json.loads(done.stdout)
     mira = next(row for row in asked["cg royalties show"] if row["payee"] == "Mira Okafor" and row["currency"] == "EUR")

@@ -8,12 +8,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from cg_pipeline_tests.conftest import SCREENSHOTS, new_folder
+from cg_pipeline_tests.conftest import SCREENSHOTS
 from cg_pipeline_tests.e2e.conftest import Up, running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -61,12 +62,10 @@ BOXES = """() => [...document.querySelectorAll("foreignObject")]
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[Up]:
-    """The demo, with the platforms that it simulates; it lives on its last day."""
-    folder = new_folder()
-    with running(folder, "demo", "--ui", BROWSER="true") as up:
+def up(demo_home: Path) -> Iterator[Up]:
+    """The demo once more, with the platforms that it simulates; it lives on its last day."""
+    with running(demo_home.parent, "demo", "--ui", BROWSER="true") as up:
         yield up
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

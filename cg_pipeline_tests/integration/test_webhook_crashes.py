@@ -238,7 +238,7 @@ def test_no_accepted_event_is_lost_or_processed_twice_whatever_is_killed(theatre
             "(select id from sync_logs where sync_type = 'webhook' and status = 'completed')")}  # fmt: skip
     assert {row["post_id"] for row in stored.values() if row["status"] == "processed"} <= read
     assert theatre.killed.total() >= KILLS
-    assert min(theatre.killed[role] for role in ("receiver", "sensor", "run")) >= 10
+    assert min(theatre.killed[role] for role in ("receiver", "sensor", "run")) >= 5
     assert len(stored) > 50
     assert not theatre.house.rows("select from sync_logs where status = 'started'")
     print(f"killed {dict(theatre.killed)}; {Counter(row['status'] for row in stored.values())}")
