@@ -12,7 +12,7 @@ from functools import partial
 
 from cg_pipeline.errors import Permanent
 
-META = frozenset({"facebook", "instagram", "threads"})
+META = ("facebook", "instagram", "threads")
 HUB_METHODS = frozenset({"sha1", "sha256", "sha384", "sha512"})  # of W3C WebSub; the hub of YouTube uses sha1
 SHA256 = frozenset({"sha256"})
 
