@@ -199,7 +199,7 @@ def test_a_partition_shows_what_was_computed(page: Page) -> None:
     expect(row.last).to_be_visible()
     shoot(page, "accruals")
     page.goto("/assets/csv/snapshots?view=partitions&partition=2026-04-01")
-    expect(page.get_by_text("Northern Lights").first).to_be_visible()
+    expect(page.get_by_text("Harbor Records").first).to_be_visible()
     shoot(page, "snapshots")
     page.goto("/assets/deltas/daily?view=overview")
     expect(page.get_by_text("opening balance").first).to_be_visible()
