@@ -39,11 +39,20 @@ def pytest_configure() -> None:
     os.environ["CG_HOME"] = "/dev/null/no-installation"  # cannot be made: each test names its own
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute."""
+    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute.
+
+    The slow files come first, so that no process is left with one of them when the others have ended.
+    """
+    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: _group(item) not in slow)
     for item in items:
-        file = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("demo" if file in {"test_cli", "test_ui"} else file))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    return "demo" if item.path.stem in {"test_cli", "test_ui"} else item.path.stem
 
 
 def pytest_report_header() -> str:
