@@ -27,7 +27,7 @@ up: install  ## Run the pipeline: database, Dagster's UI and daemon
 	$(BIN)/cg up $(ARGS)
 
 test: install check  ## All checks: lint, types, tests with coverage
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 check: install  ## The quick checks: lint and types
 	$(BIN)/ruff check .

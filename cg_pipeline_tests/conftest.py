@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
+from xdist.scheduler import LoadScopeScheduling
 
 from cg_pipeline.clock import FixedClock
 from cg_pipeline.warehouse import embedded
@@ -39,20 +40,23 @@ def pytest_configure() -> None:
     os.environ["CG_HOME"] = "/dev/null/no-installation"  # cannot be made: each test names its own
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute.
-
-    The slow files come first, so that no process is left with one of them when the others have ended.
-    """
-    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: _group(item) not in slow)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """The slow files come first, so that no process is left with one of them when the others have ended."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
-def _group(item: pytest.Item) -> str:
-    return "demo" if item.path.stem in {"test_cli", "test_ui"} else item.path.stem
+class FileByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "demo" if file.endswith(("test_cli.py", "test_ui.py")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
+    """Which test goes to which process, whatever --dist says."""
+    return FileByFile(config, log)
 
 
 def pytest_report_header() -> str:
