@@ -42,16 +42,21 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow files come first, so that no process is left with one of them when the others have ended."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    slow = {_together(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: _together(item.nodeid) not in slow)
 
 
-class FileByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """The tests of a file run in one process, and so do the files that look at the demo: making it takes a minute."""
+class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives the tests that belong together to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "demo" if file.endswith(("test_cli.py", "test_ui.py")) else file
+        return _together(nodeid)
+
+
+def _together(nodeid: str) -> str:
+    """The tests of a file, and all that look at the demo: making it takes a minute."""
+    file = nodeid.partition("::")[0]
+    return "demo" if file.endswith(("test_cli.py", "test_ui.py")) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
