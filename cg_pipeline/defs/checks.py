@@ -1,11 +1,14 @@
 """The asset checks: invariants of `history.checks`, asked for the windows of a run. Blocking where they guard money."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as Target,
+)
 
 from cg_pipeline import partitions
 from cg_pipeline.clock import today
@@ -95,10 +98,12 @@ def check(rule: Rule) -> dg.AssetChecksDefinition:
         opened = pipeline.open()
         platform = rule.asset.path[0] if rule.asset.path[0] in PLATFORMS else None
         subject = Subject(opened.settings.timezone, opened.clock.now(), platform)
+        windows = _asked(context, rule, opened)
+        targets = _targets(context.instance, rule.asset, [asked.partition for asked in windows])
         with opened.warehouse.connect() as connection:
-            for asked in _asked(context, rule, opened):
+            for asked, target in zip(windows, targets, strict=True):
                 finding = ask(connection, rule.question, rule.kind, asked.first, asked.last, subject)
-                yield _evaluation(context, rule, asked, finding)
+                yield _evaluation(rule, asked, finding, target)
         yield dg.Output(None)
 
     return invariant
@@ -120,9 +125,7 @@ def _asked(context: dg.AssetCheckExecutionContext, rule: Rule, opened: Pipeline)
     return [Asked(None, opened.settings.history_start, open_window)]
 
 
-def _evaluation(
-    context: dg.AssetCheckExecutionContext, rule: Rule, asked: Asked, finding: Finding
-) -> dg.AssetCheckEvaluation:
+def _evaluation(rule: Rule, asked: Asked, finding: Finding, target: Target | None) -> dg.AssetCheckEvaluation:
     """What Dagster makes of an AssetCheckResult in a run about one window; about several, it cannot."""
     return dg.AssetCheckEvaluation(
         asset_key=rule.asset,
@@ -136,20 +139,36 @@ def _evaluation(
             "broken_by": len(finding.rows),
             "rows": table(finding.rows),
         },
-        target_materialization_data=_target(context.instance, rule.asset, asked.partition),
+        target_materialization_data=target,
     )
 
 
-def _target(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """The materialization that was checked: without it the UI takes the result of a window for one of the past."""
-    of_window = dg.AssetRecordsFilter(asset, asset_partitions=None if partition is None else [partition])
-    for found in instance.fetch_materializations(of_window, limit=1).records:
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp
-        )
-    return None
+def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, windows: Sequence[str | None]) -> list[Target | None]:
+    """The materialization that was checked, per window: without it the UI takes its result for one of the past.
+
+    As many as there are windows, newest first, are those of the windows themselves where one run has made them all;
+    which is read at once, as a lookup takes as long as the check.
+    """
+    newest: dict[str | None, Target] = {}
+    if len(windows) > 1:
+        newest = dict(reversed(_materialized(instance, asset, windows, len(windows))))
+    return [newest.get(key) or _only(_materialized(instance, asset, [key], 1)) for key in windows]
+
+
+def _materialized(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, windows: Sequence[str | None], most: int
+) -> list[tuple[str | None, Target]]:
+    """The newest of these windows, by window."""
+    keys = [key for key in windows if key is not None]
+    found = instance.fetch_materializations(dg.AssetRecordsFilter(asset, asset_partitions=keys or None), limit=most)
+    return [
+        (each.partition_key, Target(storage_id=each.storage_id, run_id=each.run_id, timestamp=each.timestamp))
+        for each in found.records
+    ]
+
+
+def _only(found: Sequence[tuple[str | None, Target]]) -> Target | None:
+    return found[0][1] if found else None
 
 
 with new_features():

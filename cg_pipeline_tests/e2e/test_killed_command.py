@@ -15,7 +15,7 @@ from cg_pipeline.sandbox import exports
 from cg_pipeline.warehouse.database import Addresses, Warehouse
 from cg_pipeline_tests.integration.tables import stored_tables
 
-TRIALS = 6
+TRIALS = 4
 DAY = exports.days()[4]
 
 

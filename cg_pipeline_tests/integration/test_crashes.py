@@ -25,7 +25,7 @@ PROCESSES.set_forkserver_preload([__name__])
 
 CLOCK = FixedClock(datetime(2026, 4, 6, 12, tzinfo=UTC))
 DAYS = (date(2026, 3, 30), date(2026, 3, 31))
-POINTS = 40
+POINTS = 25
 
 
 def _work(url: str, folder: str, kill_at: int) -> None:

@@ -27,6 +27,8 @@ from cg_pipeline_tests.integration.lab import EMPTY, examples
 from cg_pipeline_tests.integration.tables import recompute_stale, row_versions, stored_tables
 from cg_pipeline_tests.integration.test_dagster import checks, metadata
 
+pytestmark = pytest.mark.slow
+
 DAYS = exports.days()
 SPAN = [exports.FIRST_DAY + timedelta(days=number) for number in range(11)]
 FACEBOOK = [post for post in exports.POSTS if post.page.platform == "facebook"]
@@ -65,7 +67,6 @@ def apply(installation: Installation) -> list[str]:
     return [*map(str, runs), *map(str, run.refresh_stale(installation.pipeline))]
 
 
-@pytest.mark.slow
 def test_ranges_build_the_tables_that_single_days_build(
     installation: Installation, make_warehouse: Callable[[], Warehouse]
 ) -> None:

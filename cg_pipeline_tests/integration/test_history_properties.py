@@ -32,7 +32,7 @@ DELTAS = (Kind.DAILY, Kind.WEEKLY, Kind.MONTHLY, Kind.QUARTERLY)
 
 
 @given(told=histories(), breaks=definition_breaks, zone=zones)
-@examples(30)
+@examples(20)
 def test_any_history_ends_in_what_the_reference_says(
     lab: Lab, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
 ) -> None:
@@ -47,7 +47,7 @@ def test_any_history_ends_in_what_the_reference_says(
 
 
 @given(data=st.data(), told=histories(), breaks=definition_breaks, zone=zones)
-@examples(30)
+@examples(20)
 def test_the_order_in_which_days_and_breaks_become_known_does_not_matter(
     lab: Lab, data: st.DataObject, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
 ) -> None:
@@ -69,7 +69,7 @@ def test_the_order_in_which_days_and_breaks_become_known_does_not_matter(
 
 
 @given(script=scripts(), zone=zones)
-@examples(60)
+@examples(40)
 def test_what_is_not_marked_stale_is_right_at_any_time(lab: Lab, script: Sequence[Step], zone: ZoneInfo) -> None:
     """Late files, corrections, withdrawals, assignments, rates, settings and definition breaks, with recomputation in
     between."""
@@ -85,7 +85,7 @@ def test_what_is_not_marked_stale_is_right_at_any_time(lab: Lab, script: Sequenc
 
 
 @given(told=histories(), breaks=definition_breaks, zone=zones)
-@examples(30)
+@examples(20)
 def test_deltas_telescope_between_breaks_and_without_them_are_as_if_there_had_been_none(
     lab: Lab, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
 ) -> None:

@@ -279,7 +279,7 @@ def loads(draw: st.DrawFn) -> tuple[int, str, bool, list[list[Observation]], int
 
 
 @given(script=st.lists(loads(), min_size=2, max_size=9))
-@examples(60)
+@examples(40)
 def test_what_was_known_at_a_moment_is_what_the_table_held_then(
     lab: Lab, script: Sequence[tuple[int, str, bool, list[list[Observation]], int]]
 ) -> None:

@@ -19,7 +19,7 @@ LONGER = (Kind.WEEKLY, Kind.MONTHLY, Kind.QUARTERLY)
 
 
 @given(script=scripts(paid=True))
-@examples(40)
+@examples(25)
 def test_artists_house_and_suspense_have_exactly_the_money_of_the_platforms(lab: Lab, script: Sequence[Step]) -> None:
     lab.empty()
     for step in script:
@@ -46,7 +46,7 @@ def test_artists_house_and_suspense_have_exactly_the_money_of_the_platforms(lab:
 
 
 @given(script=scripts(paid=True))
-@examples(30)
+@examples(20)
 def test_every_invariant_holds_on_whatever_was_captured_and_recomputed(lab: Lab, script: Sequence[Step]) -> None:
     """The checks that run in Dagster raise no false alarm."""
     lab.empty()
