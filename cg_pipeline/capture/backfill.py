@@ -30,7 +30,7 @@ from cg_pipeline.platforms.connectors import connector
 from cg_pipeline.warehouse.database import Connection, Warehouse
 from cg_pipeline.warehouse.sql import query
 
-MOST_DAYS_A_RUN = 31
+MOST_DAYS_A_RUN = 100
 ONE_DAY = timedelta(days=1)
 Row = Mapping[str, Any]
 

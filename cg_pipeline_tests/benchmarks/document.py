@@ -37,17 +37,18 @@ binary form, and computes with one `lag` and a `group by` for each period and fo
 checks the exports, keeps each payload, merges with what other sources said, keeps opening balances and currencies \
 apart, marks stale windows, and writes only rows that differ. The bare tables are plain in one line, and have the \
 indexes and checks of the real ones (no foreign keys, no partitions) in the other.
-- **One run per partition** is measured on a few days and taken times the number of days, which is how it grows. In \
-process, all runs share a Python that has loaded everything: that is kinder to it than Dagster's daemon, which \
-launches each run in a process of its own, as in the other lines. Ours is runs over ranges, of at most \
-31 days for the capture and 100 for the deltas, in process too.
+- **One run per partition** is measured on a few days and taken times the number of days, which is how it grows. \
+Dagster's daemon launches each run in a process of its own, which loads the code first: so do both sides in the lines \
+with a goal. In the others all runs share a process that has loaded everything. Ours is the runs over ranges that a \
+backfill makes.
 - **Growth** is the whole backfill with 1, 2, 4 and 8 times the posts on the same days, each in a new database.
 - **Peers** start from rows in memory in their own favourite form, into a table that has the day before. A narrow \
 row has six counters, a wide one fifteen and the payload of 25 cells. `to_sql` only appends: it has no part in \
 changed rows. Its `method="multi"` has chunks of 1,000 rows, the upsert of SQLAlchemy of 5,000. dlt merges by primary \
 key, with its defaults. The peers write one table with a primary key. Ours stages and merges as a platform's capture \
-does, into posts, sites, snapshots with six indexes and provenance, and sync logs. pandas for the deltas subtracts the \
-columns of two days; ours applies the rule of the deltas.
+does, into posts, sites, snapshots with six indexes and provenance, and sync logs. `COPY alone` writes the finished \
+rows into a table with the indexes, checks and foreign keys of the snapshots: nothing that keeps those can be faster. \
+pandas for the deltas subtracts the columns of two days; ours applies the rule of the deltas.
 
 ## Run it
 

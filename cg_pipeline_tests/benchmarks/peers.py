@@ -7,6 +7,8 @@ day once more with all counters changed. Ours does more meanwhile: posts, sites,
 - dlt: write disposition merge by primary key.
 - pandas `to_sql`: append; it cannot change a row, so it has part in the new day only.
 - SQLAlchemy: insert ... on conflict do update in chunks, to a table with the primary key.
+- COPY of the finished rows into a table with the indexes, checks and keys of `snapshots`: what that table itself costs,
+  which nothing that writes it can be faster than.
 - pandas for the deltas: read both days, merge, subtract, `to_sql`, against the query that writes daily deltas.
 
 dlt and matplotlib are in the dependency group `bench`; what is not installed is left out, with a line that says so.
@@ -26,6 +28,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, Column, Date, Engine, MetaData, Numeric, Table, Text, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
@@ -45,7 +48,12 @@ CHUNK, MANY_VALUES = 5_000, 1_000
 MONEY = Numeric(20, 6)
 DECIMALS = {"lifetime_earnings", "avg_watch_percentage", "estimated_cpm"}
 KEY = ["post_id", "snapshot_date"]
-ONLY_APPENDS = {"to_sql", "to_sql multi"}
+ONLY_APPENDS = {"to_sql", "to_sql multi", "copy"}
+MAKE_BARE = """
+create table peer_copy (like snapshots including all,
+                        foreign key (post_id) references posts, foreign key (site_id) references sites)
+"""
+COPY_BARE = "copy peer_copy (post_id, snapshot_date, data_source, site_id, {columns}, observed_at) from stdin"
 NOT_INSTALLED = "not installed: make bench installs it"
 SIX_TIMES, THREE_TIMES = "at most 0.167", "at most 0.333"
 
@@ -113,6 +121,7 @@ def measure(warehouse: Warehouse, folder: Path, shape: Shape, rows: int, rounds:
         "to_sql": peers.to_sql,
         "to_sql multi": peers.to_sql_multi,
         "sqlalchemy": peers.upsert,
+        "copy": peers.copy,
     }
     with _dlt(warehouse, folder / shape.name) as merge:
         sides |= {"dlt": merge} if merge else {}
@@ -131,6 +140,8 @@ def measure(warehouse: Warehouse, folder: Path, shape: Shape, rows: int, rounds:
         *dlt,
         Measurement(what, new["ours"], "pandas to_sql", new["to_sql"], THREE_TIMES),
         Measurement(what, new["ours"], 'pandas to_sql, method="multi"', new["to_sql multi"], THREE_TIMES),
+        Measurement(what, new["ours"], "COPY, our table's indexes and keys", new["copy"]),
+        Measurement(f"{what}, COPY alone", new["copy"], "pandas to_sql", new["to_sql"]),
         Measurement(what, new["ours"], "SQLAlchemy bulk upsert", new["sqlalchemy"]),
         Measurement(again, changed["ours"], "SQLAlchemy bulk upsert", changed["sqlalchemy"]),
         Measurement(deltas_of, computed["ours"], "pandas, to_sql", computed["pandas"]),
@@ -147,6 +158,8 @@ class Peers:
         for name in ("peer_to_sql", "peer_to_sql_multi"):
             _table(name, metadata, shape)
         metadata.create_all(self.engine)
+        with warehouse.connect() as connection:
+            connection.execute(MAKE_BARE)
 
     def ours(self, seen: Day) -> None:
         """Stage and merge, as the capture of a platform does."""
@@ -173,6 +186,18 @@ class Peers:
         with self.engine.begin() as connection:
             for start in range(0, len(rows), CHUNK):
                 connection.execute(statement, rows[start : start + CHUNK])
+
+    def copy(self, seen: Day) -> None:
+        """The rows as they stand in `snapshots`, all of one site, by one statement; ours has made posts and sites."""
+        columns = [name for name in seen.dictionaries[0] if name not in KEY]
+        statement = COPY_BARE.format(columns=", ".join(columns)).encode()
+        now = datetime.combine(seen.day, time(12), UTC)
+        with self.warehouse.connect() as connection:
+            site = connection.execute("select id from sites limit 1").fetchone() or {}
+            with connection.cursor().copy(statement) as copying:
+                for row in seen.dictionaries:
+                    values = (Jsonb(row[name]) if name == "raw_data" else row[name] for name in columns)
+                    copying.write_row((row["post_id"], seen.day, "facebook", site.get("id"), *values, now))
 
     def our_deltas(self, seen: Day) -> None:
         """The query that the asset `deltas/daily` runs."""

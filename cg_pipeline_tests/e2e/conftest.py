@@ -57,7 +57,7 @@ class Up:
 
     def __init__(self, home: Path, *command: str, **variables: str) -> None:
         self.home, self.address = home, f"http://127.0.0.1:{_free_port()}"
-        self.log = home.parent / f"{home.name}.up.log"
+        self.log = home / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [CG, *(command or ["up", "--webhook-port", "0"]), "--port", self.address.rpartition(":")[2]],

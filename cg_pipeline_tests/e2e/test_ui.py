@@ -34,7 +34,8 @@ expect.set_options(timeout=PATIENCE)
 
 ASSETS = """{
   assetNodes {
-    assetKey { path } groupName opName dependencyKeys { path } assetMaterializations(limit: 1) { runId }
+    assetKey { path } groupName dependencyKeys { path } assetMaterializations(limit: 1) { runId }
+    partitionDefinition { description }
     partitionKeyConnection(limit: 1, ascending: false) { results }
     assetPartitionStatuses { ... on TimePartitionStatuses { ranges { endKey status } } }
   }
@@ -105,6 +106,11 @@ def a_partition(node: dict[str, Any]) -> str:
     return str(max(filled, default=None) or node["partitionKeyConnection"]["results"][0])
 
 
+def a_window(node: dict[str, Any]) -> tuple[str, str]:
+    """Which windows an asset has, and one of them: assets that have both in common go into one run."""
+    return str(node["partitionDefinition"]["description"]), a_partition(node)
+
+
 def launch_by_hand(page: Page, asset: str, partitions: str) -> None:
     """Materialize … on the asset's page, and what Dagster asks then."""
     page.goto(f"/assets/{asset}?view=partitions")
@@ -156,11 +162,9 @@ def test_a_month_is_backfilled_and_every_asset_materialised(page: Page, up: Up) 
     before = statuses(up)
     launch_by_hand(page, "deltas/daily", "[2026-03-01...2026-03-31]")
     launch_by_hand(page, "deltas/monthly", "2026-04-01")
-    nodes = sorted(assets(up).items(), key=lambda item: str(item[1]["opName"]))
-    for _, group in groupby(nodes, key=lambda item: item[1]["opName"]):  # what one step fills goes together
-        together = [node for _, node in group]
-        keys = [{"path": node["assetKey"]["path"]} for node in together]
-        launched = up.ask(LAUNCH, assets=keys, partition=a_partition(together[0]))["launchRun"]
+    for (_, partition), group in groupby(sorted(assets(up).values(), key=a_window), key=a_window):
+        keys = [{"path": node["assetKey"]["path"]} for node in group]
+        launched = up.ask(LAUNCH, assets=keys, partition=partition)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
 
     def new_runs() -> set[str]:

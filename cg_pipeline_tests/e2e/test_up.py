@@ -121,12 +121,9 @@ def test_a_port_that_is_taken_is_named(server_folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "title"), [("dagster-daemon", "Dagster's daemon"), ("webhook serve", "The webhook receiver")]
-)
-def test_a_process_that_ends_ends_the_command(server_folder: Path, command: str, title: str) -> None:
+def test_a_process_that_ends_ends_the_command(server_folder: Path) -> None:
     with running(server_folder) as up:
-        process = next(each for each in up.descendants() if command in " ".join(each.cmdline()))
+        process = next(each for each in up.descendants() if "webhook serve" in " ".join(each.cmdline()))
         process.kill()
         assert up.process.wait(30) == 3
-        assert f"{title} has ended: see" in up.log.read_text()
+        assert "The webhook receiver has ended: see" in up.log.read_text()

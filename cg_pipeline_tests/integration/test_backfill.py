@@ -201,18 +201,18 @@ def test_a_day_of_the_inbox_is_what_its_files_and_the_register_say(
     assert bool(found.reason) is (state is not State.CAPTURED)
 
 
-def test_days_of_the_inbox_that_follow_one_another_are_one_run_of_at_most_a_month() -> None:
+def test_days_of_the_inbox_that_follow_one_another_are_one_run_of_at_most_a_hundred() -> None:
     def days(first: int, last: int, *, again: bool = False) -> list[Day]:
         return [
             Day(DAY + timedelta(days=number), State.MISSING, Means.LOAD, again=again) for number in range(first, last)
         ]
 
-    runs = group("csv", [*days(60, 62), *days(0, 40), *days(62, 63, again=True)])
+    runs = group("csv", [*days(200, 202), *days(0, 140), *days(202, 203, again=True)])
     assert [(str(run), len(run.days), run.again) for run in runs] == [
-        ("csv 2026-03-01 to 2026-03-31", 31, False),
-        ("csv 2026-04-01 to 2026-04-09", 9, False),
-        ("csv 2026-04-30 to 2026-05-01", 2, False),
-        ("csv 2026-05-02", 1, True),
+        ("csv 2026-03-01 to 2026-06-08", 100, False),
+        ("csv 2026-06-09 to 2026-07-18", 40, False),
+        ("csv 2026-09-17 to 2026-09-18", 2, False),
+        ("csv 2026-09-19", 1, True),
     ]
     assert group("csv", []) == []
 

@@ -187,7 +187,7 @@ def test_backfills_of_the_ui_are_bounded(installation: Installation) -> None:
         assert policy is not None
         return policy.max_partitions_per_run
 
-    assert {most(csv.SNAPSHOTS), most(csv.POSTS)} == {31}
+    assert {most(csv.SNAPSHOTS), most(csv.POSTS)} == {100}
     assert {most(key) for key in platforms.keys("youtube")} == {1}
     above = [["deltas", "daily"], ["deltas", "weekly"], ["deltas", "monthly"], ["royalties", "accruals"]]
     assert {most(dg.AssetKey(key)) for key in above} == {100}

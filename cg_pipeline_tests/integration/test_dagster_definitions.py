@@ -19,11 +19,11 @@ SNAPSHOTS = sorted(f"{source}/snapshots" for source in ("csv", *PLATFORMS))
 
 # asset -> group, kinds, most partitions in a run of a backfill, what it needs, its checks
 ASSETS = {
-    "csv/posts": ("csv", "csv postgres", 31, [], {"refused_files": WARNING}),
+    "csv/posts": ("csv", "csv postgres", 100, [], {"refused_files": WARNING}),
     "csv/snapshots": (
         "csv",
         "csv postgres",
-        31,
+        100,
         ["csv/posts"],
         {"repeated_keys": BLOCKING, "quarantined_rows": WARNING, "thin_captures": WARNING},
     ),

@@ -32,7 +32,7 @@ DELTAS = (Kind.DAILY, Kind.WEEKLY, Kind.MONTHLY, Kind.QUARTERLY)
 
 
 @given(told=histories(), breaks=definition_breaks, zone=zones)
-@examples(20)
+@examples(15)
 def test_any_history_ends_in_what_the_reference_says(
     lab: Lab, told: dict[date, list[File]], breaks: Sequence[Break], zone: ZoneInfo
 ) -> None:
