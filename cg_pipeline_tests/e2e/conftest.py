@@ -57,6 +57,7 @@ class Up:
 
     def __init__(self, home: Path, *command: str, **variables: str) -> None:
         self.home, self.address = home, f"http://127.0.0.1:{_free_port()}"
+        home.mkdir(exist_ok=True)
         self.log = home / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
