@@ -111,9 +111,13 @@ def _version(folder: Path) -> str:
 
 
 def _sizes(options: Options) -> str:
-    history = f"history of {options.days} days x {options.year_posts:,} posts"
-    rows = f"capture of {options.rows:,} wide rows a day, peers of {options.peer_rows:,} rows of each shape"
-    return f"{rows}; {history}; the median of {options.rounds} for capture and peers"
+    """Of what was run."""
+    sizes = {
+        "capture": f"capture of {options.rows:,} wide rows a day",
+        "year": f"history of {options.days} days x {options.year_posts:,} posts",
+        "peers": f"peers of {options.peer_rows:,} rows of each shape, the median of {options.rounds}",
+    }
+    return "; ".join(size for name, size in sizes.items() if name in (options.only or SECTIONS))
 
 
 def _table(title: str, lines: Sequence[Measurement]) -> Table:
